@@ -1,0 +1,15 @@
+//! The nouns of mail. Plain values with their grammar and their bounds; nothing here decides, waits,
+//! or touches the world. Every other room speaks in these words.
+
+pub mod limits;
+pub mod path;
+pub mod queue_id;
+pub mod reply;
+pub mod status;
+pub mod time;
+
+pub use path::{Domain, ForwardPath, LocalPart, Mailbox, PathError, ReversePath};
+pub use queue_id::QueueId;
+pub use reply::{Public, Reply};
+pub use status::{Class, Status};
+pub use time::Time;

@@ -1,0 +1,47 @@
+//! Every bound of the mail protocol in one place, with the section it comes from.
+//!
+//! RFC 5321 §4.5.3.1 gives *floors*: what a server must at least take. Ours lie at or above them.
+
+use std::time::Duration;
+
+/// Longest local-part we take, in octets. RFC 5321 §4.5.3.1.1 asks for 64 at least.
+pub const LOCAL_PART_OCTETS: usize = 255;
+/// Longest domain, in octets. RFC 5321 §4.5.3.1.2; RFC 1035 §2.3.4.
+pub const DOMAIN_OCTETS: usize = 255;
+/// Longest label of a domain name, in octets. RFC 1035 §2.3.4.
+pub const LABEL_OCTETS: usize = 63;
+/// Longest command line with its CRLF, in octets. RFC 5321 §4.5.3.1.4 asks for 512; parameters add to it.
+pub const COMMAND_LINE_OCTETS: usize = 4096;
+/// Longest reply line we read from a next hop, with CRLF. RFC 5321 §4.5.3.1.5 asks for 512.
+pub const REPLY_LINE_OCTETS: usize = 4096;
+/// Most lines of one reply that we read from a next hop before we call it rubbish.
+pub const REPLY_LINES: usize = 256;
+/// Recipients in one mail transaction. RFC 5321 §4.5.3.1.8 asks for 100.
+pub const RECIPIENTS: usize = 1000;
+/// Largest content by default, in octets: 50 MiB. Announced by SIZE, RFC 1870.
+pub const CONTENT_OCTETS: u64 = 50 * 1024 * 1024;
+/// Received fields after which a message is taken to loop. RFC 5321 §6.3 asks for 100 or more.
+pub const RECEIVED_FIELDS: usize = 100;
+/// Header section octets that are searched for Received fields before we stop counting.
+pub const HEADER_SECTION_OCTETS: usize = 1024 * 1024;
+/// Commands that fail in one session before it is ended with 421.
+pub const SESSION_ERRORS: u32 = 20;
+/// Mail transactions in one session before it is ended with 421; a client simply connects again.
+pub const SESSION_TRANSACTIONS: u32 = 100_000;
+/// Longest line we write into content ourselves, without CRLF. RFC 5322 §2.1.1.
+pub const TEXT_LINE_OCTETS: usize = 998;
+
+/// Server: longest wait for a command. RFC 5321 §4.5.3.2.7.
+pub const SERVER_COMMAND_WAIT: Duration = Duration::from_mins(5);
+/// Client: wait for the greeting. RFC 5321 §4.5.3.2.1.
+pub const CLIENT_GREETING_WAIT: Duration = Duration::from_mins(5);
+/// Client: wait for the reply to MAIL. RFC 5321 §4.5.3.2.2.
+pub const CLIENT_MAIL_WAIT: Duration = Duration::from_mins(5);
+/// Client: wait for the reply to RCPT. RFC 5321 §4.5.3.2.3.
+pub const CLIENT_RCPT_WAIT: Duration = Duration::from_mins(5);
+/// Client: wait for 354 after DATA. RFC 5321 §4.5.3.2.4.
+pub const CLIENT_DATA_WAIT: Duration = Duration::from_mins(2);
+/// Client: longest stall while content is sent. RFC 5321 §4.5.3.2.5.
+pub const CLIENT_BLOCK_WAIT: Duration = Duration::from_mins(3);
+/// Client: wait for the reply to the end of content. RFC 5321 §4.5.3.2.6.
+pub const CLIENT_END_WAIT: Duration = Duration::from_mins(10);

@@ -1,0 +1,75 @@
+//! The project's chores. `cargo xtask test` is the one test command.
+
+mod tools;
+
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("test") => test(&arguments[1..]),
+        Some("help") | None => {
+            println!("cargo xtask test [NEXTEST ARGUMENTS]   format, lints, then every test");
+            ExitCode::SUCCESS
+        }
+        Some(other) => {
+            eprintln!("cargo xtask: no task named {other}; see cargo xtask help");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Format, lints as errors, then the tests; ends with the test runner's own summary.
+fn test(rest: &[String]) -> ExitCode {
+    let steps: [&[&str]; 2] = [
+        &["fmt", "--all", "--check"],
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
+    ];
+    for step in steps {
+        println!("cargo {}", step.join(" "));
+        if !run(Command::new("cargo").args(step)) {
+            return ExitCode::FAILURE;
+        }
+    }
+    let nextest = match tools::nextest() {
+        Ok(nextest) => nextest,
+        Err(why) => {
+            eprintln!("cargo xtask test: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut command = Command::new(nextest);
+    command
+        .args([
+            "nextest",
+            "run",
+            "--workspace",
+            "--locked",
+            "--no-fail-fast",
+        ])
+        .args(rest);
+    if run(&mut command) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn run(command: &mut Command) -> bool {
+    match command.status() {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("cargo xtask: {}: {error}", command.get_program().display());
+            false
+        }
+    }
+}
