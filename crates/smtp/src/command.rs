@@ -1,0 +1,327 @@
+//! Commands as a server reads them, RFC 5321 §4.1.1: one line in, one [`Command`] or the reason why not.
+
+use mail::path::split_brackets;
+use mail::{Domain, ForwardPath, PathError, ReversePath};
+
+/// One command, read and well-formed. Whether it may be given now is the session's to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command<'a> {
+    /// `EHLO`, with what the client calls itself.
+    Ehlo(&'a str),
+    /// `HELO`, likewise.
+    Helo(&'a str),
+    /// `MAIL FROM:<reverse-path>` with its parameters.
+    Mail {
+        /// Whom failures go to.
+        reverse_path: ReversePath,
+        /// What the client said of the content.
+        parameters: MailParameters,
+    },
+    /// `RCPT TO:<forward-path>`.
+    Rcpt {
+        /// Whom the mail goes to.
+        forward_path: ForwardPath,
+    },
+    /// `DATA`
+    Data,
+    /// `RSET`
+    Rset,
+    /// `VRFY`; its argument is never looked at, for nothing is told about it.
+    Vrfy,
+    /// `EXPN`, likewise.
+    Expn,
+    /// `HELP`
+    Help,
+    /// `NOOP`, whatever follows it (§4.1.1.9).
+    Noop,
+    /// `QUIT`
+    Quit,
+}
+
+/// What MAIL FROM may say of the content that follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MailParameters {
+    /// `SIZE=`: the client's estimate in octets, RFC 1870 §6.
+    pub size_octets: Option<u64>,
+    /// `BODY=`: RFC 6152 §2.
+    pub body: Option<Body>,
+}
+
+/// The value of `BODY=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// Content is ASCII.
+    SevenBit,
+    /// Content may have octets above 127.
+    EightBitMime,
+}
+
+/// Why a line is no command we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The verb is none of ours.
+    Unrecognized,
+    /// The line has an octet that no command line has: a control character, or one above 126.
+    Octets,
+    /// An argument is missing, or stands where none may.
+    Argument,
+    /// The reverse-path is malformed.
+    ReversePath(PathError),
+    /// The forward-path is malformed.
+    ForwardPath(PathError),
+    /// A parameter that we do not offer: RFC 5321 §4.1.1.11 answers 555.
+    UnknownParameter,
+    /// A parameter that we offer, with a malformed value or given twice.
+    Parameter,
+}
+
+/// Most digits of `SIZE=`, RFC 1870 §5.
+const SIZE_DIGITS: usize = 20;
+
+impl<'a> Command<'a> {
+    /// Reads one command line, given without its CRLF.
+    pub fn parse(line: &'a [u8]) -> Result<Self, CommandError> {
+        if !line
+            .iter()
+            .all(|b| (b' '..=b'~').contains(b) || *b == b'\t')
+        {
+            return Err(CommandError::Octets);
+        }
+        let line = std::str::from_utf8(line).map_err(|_| CommandError::Octets)?;
+        let line = line.trim_end_matches([' ', '\t']);
+        let (verb, argument) = match line.split_once(' ') {
+            Some((verb, argument)) => (verb, Some(argument.trim_start_matches(' '))),
+            None => (line, None),
+        };
+        let is = |name: &str| verb.eq_ignore_ascii_case(name);
+        let alone = |command| match argument {
+            None => Ok(command),
+            Some(_) => Err(CommandError::Argument),
+        };
+        if is("EHLO") {
+            name_of_client(argument).map(Self::Ehlo)
+        } else if is("HELO") {
+            name_of_client(argument).map(Self::Helo)
+        } else if is("MAIL") {
+            mail(argument.ok_or(CommandError::Argument)?)
+        } else if is("RCPT") {
+            rcpt(argument.ok_or(CommandError::Argument)?)
+        } else if is("DATA") {
+            alone(Self::Data)
+        } else if is("RSET") {
+            alone(Self::Rset)
+        } else if is("VRFY") {
+            Ok(Self::Vrfy)
+        } else if is("EXPN") {
+            Ok(Self::Expn)
+        } else if is("HELP") {
+            Ok(Self::Help)
+        } else if is("NOOP") {
+            Ok(Self::Noop)
+        } else if is("QUIT") {
+            alone(Self::Quit)
+        } else {
+            Err(CommandError::Unrecognized)
+        }
+    }
+}
+
+/// A domain or an address literal. Names that are no domain are common and harmless (RFC 5321 §4.1.4:
+/// mail is not refused for them), but blanks and brackets would corrupt our Received field.
+fn name_of_client(argument: Option<&str>) -> Result<&str, CommandError> {
+    let name = argument.ok_or(CommandError::Argument)?;
+    let word = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    if Domain::parse(name).is_ok() || (name.len() <= 255 && name.bytes().all(word)) {
+        Ok(name)
+    } else {
+        Err(CommandError::Argument)
+    }
+}
+
+/// Cuts `FROM:` or `TO:` off, in any case, with blanks behind it (which many clients write).
+fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Result<&'a str, CommandError> {
+    match argument.split_at_checked(keyword.len()) {
+        Some((word, rest)) if word.eq_ignore_ascii_case(keyword) => {
+            Ok(rest.trim_start_matches(' '))
+        }
+        _ => Err(CommandError::Argument),
+    }
+}
+
+fn mail(argument: &str) -> Result<Command<'_>, CommandError> {
+    let argument = after_keyword(argument, "FROM:")?;
+    let (inner, rest) = split_brackets(argument).map_err(CommandError::ReversePath)?;
+    let reverse_path = ReversePath::parse(inner).map_err(CommandError::ReversePath)?;
+    let mut parameters = MailParameters::default();
+    for parameter in split_parameters(rest)? {
+        let (keyword, value) = parameter?;
+        if keyword.eq_ignore_ascii_case("SIZE") {
+            set_once(&mut parameters.size_octets, value.and_then(size))?;
+        } else if keyword.eq_ignore_ascii_case("BODY") {
+            set_once(&mut parameters.body, value.and_then(body))?;
+        } else {
+            return Err(CommandError::UnknownParameter);
+        }
+    }
+    Ok(Command::Mail {
+        reverse_path,
+        parameters,
+    })
+}
+
+fn rcpt(argument: &str) -> Result<Command<'_>, CommandError> {
+    let argument = after_keyword(argument, "TO:")?;
+    let (inner, rest) = split_brackets(argument).map_err(CommandError::ForwardPath)?;
+    let forward_path = ForwardPath::parse(inner).map_err(CommandError::ForwardPath)?;
+    match split_parameters(rest)?.next() {
+        None => Ok(Command::Rcpt { forward_path }),
+        Some(parameter) => Err(parameter.err().unwrap_or(CommandError::UnknownParameter)),
+    }
+}
+
+fn set_once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), CommandError> {
+    if slot.is_some() || value.is_none() {
+        return Err(CommandError::Parameter);
+    }
+    *slot = value;
+    Ok(())
+}
+
+fn size(value: &str) -> Option<u64> {
+    let digits = value.bytes().all(|b| b.is_ascii_digit());
+    if !digits || value.len() > SIZE_DIGITS || value.is_empty() {
+        return None;
+    }
+    // Twenty digits can exceed 64 bits; such content is too large in any case.
+    Some(value.parse().unwrap_or(u64::MAX))
+}
+
+fn body(value: &str) -> Option<Body> {
+    if value.eq_ignore_ascii_case("7BIT") {
+        Some(Body::SevenBit)
+    } else if value.eq_ignore_ascii_case("8BITMIME") {
+        Some(Body::EightBitMime)
+    } else {
+        None
+    }
+}
+
+type Parameter<'a> = Result<(&'a str, Option<&'a str>), CommandError>;
+
+/// `*(SP esmtp-keyword ["=" esmtp-value])`, RFC 5321 §4.1.2. The blank before the first is required.
+fn split_parameters(rest: &str) -> Result<impl Iterator<Item = Parameter<'_>>, CommandError> {
+    if !rest.is_empty() && !rest.starts_with(' ') {
+        return Err(CommandError::Argument);
+    }
+    let words = rest.split(' ').filter(|word| !word.is_empty());
+    Ok(words.map(|word| {
+        let (keyword, value) = match word.split_once('=') {
+            Some((keyword, value)) => (keyword, Some(value)),
+            None => (word, None),
+        };
+        let ldh = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        let keyword_ok = keyword.bytes().all(ldh)
+            && keyword
+                .bytes()
+                .next()
+                .is_some_and(|b| b.is_ascii_alphanumeric());
+        let value_ok = value.is_none_or(|v| {
+            !v.is_empty() && v.bytes().all(|b| (b'!'..=b'~').contains(&b) && b != b'=')
+        });
+        if keyword_ok && value_ok {
+            Ok((keyword, value))
+        } else {
+            Err(CommandError::Parameter)
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Command<'_>, CommandError> {
+        Command::parse(line.as_bytes())
+    }
+
+    #[test]
+    fn commands_are_read_in_any_case() {
+        assert_eq!(
+            parse("ehlo mx.example.org"),
+            Ok(Command::Ehlo("mx.example.org"))
+        );
+        assert_eq!(parse("HELO [127.0.0.1]"), Ok(Command::Helo("[127.0.0.1]")));
+        assert_eq!(parse("EHLO my_pc:1"), Ok(Command::Ehlo("my_pc:1")));
+        assert_eq!(parse("Data"), Ok(Command::Data));
+        assert_eq!(parse("QUIT  "), Ok(Command::Quit));
+        assert_eq!(parse("NOOP what ever"), Ok(Command::Noop));
+        assert_eq!(parse("VRFY root"), Ok(Command::Vrfy));
+        let Ok(Command::Mail {
+            reverse_path,
+            parameters,
+        }) = parse("mail from: <a@b.c> size=100 BODY=8bitmime")
+        else {
+            panic!("not read")
+        };
+        assert_eq!(reverse_path.to_string(), "a@b.c");
+        assert_eq!(parameters.size_octets, Some(100));
+        assert_eq!(parameters.body, Some(Body::EightBitMime));
+        assert_eq!(
+            parse("RCPT TO:<Postmaster>"),
+            Ok(Command::Rcpt {
+                forward_path: ForwardPath::Postmaster
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_for_its_reason() {
+        use CommandError::*;
+        for (line, why) in [
+            ("", Unrecognized),
+            ("WIZ", Unrecognized),
+            ("GET / HTTP/1.1", Unrecognized),
+            ("HELO", Argument),
+            ("EHLO a b", Argument),
+            ("EHLO a\tb", Argument),
+            ("EHLO <x>", Argument),
+            ("DATA now", Argument),
+            ("QUIT it", Argument),
+            ("MAIL", Argument),
+            ("MAIL TO:<a@b.c>", Argument),
+            ("MAIL FROM:<a@b.c>SIZE=1", Argument),
+            ("MAIL FROM:a@b.c", ReversePath(PathError::Brackets)),
+            ("MAIL FROM:<a@b.c> SIZE", Parameter),
+            ("MAIL FROM:<a@b.c> SIZE=", Parameter),
+            ("MAIL FROM:<a@b.c> SIZE=1 SIZE=2", Parameter),
+            ("MAIL FROM:<a@b.c> SIZE=-1", Parameter),
+            ("MAIL FROM:<a@b.c> SIZE=123456789012345678901", Parameter),
+            ("MAIL FROM:<a@b.c> BODY=BINARYMIME", Parameter),
+            ("MAIL FROM:<a@b.c> =", Parameter),
+            ("MAIL FROM:<a@b.c> \"", Parameter),
+            ("MAIL FROM:<a@b.c> \"=\"", Parameter),
+            ("MAIL FROM:<> AUTH=raw+0Aextra", UnknownParameter),
+            (
+                "MAIL FROM:<;for i in 0 1 2;do read r;done>",
+                ReversePath(PathError::Domain),
+            ),
+            ("RCPT TO:<>", ForwardPath(PathError::Missing)),
+            ("RCPT TO:<|id>", ForwardPath(PathError::Domain)),
+            ("RCPT TO:<a@b.c> NOTIFY=NEVER", UnknownParameter),
+            ("RCPT TO:<a\u{0}Tb@c.d>", Octets),
+            ("MAIL FROM:<\u{e9}@c.d>", Octets),
+            ("NOOP \r", Octets),
+        ] {
+            assert_eq!(parse(line).map(|_| ()), Err(why), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_size_beyond_all_numbers_is_still_a_size() {
+        let Ok(Command::Mail { parameters, .. }) = parse("MAIL FROM:<> SIZE=99999999999999999999")
+        else {
+            panic!("not read")
+        };
+        assert_eq!(parameters.size_octets, Some(u64::MAX));
+    }
+}

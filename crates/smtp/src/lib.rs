@@ -1,0 +1,8 @@
+//! What to say in an SMTP session. Octets and answers come in, octets and questions go out; whoever
+//! drives this brain owns the socket, the clock and the disk.
+
+pub mod command;
+pub mod content;
+
+pub use command::{Command, CommandError};
+pub use content::{Content, Progress};
