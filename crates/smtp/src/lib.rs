@@ -3,6 +3,8 @@
 
 pub mod command;
 pub mod content;
+pub mod extension;
+pub mod server;
 
 pub use command::{Command, CommandError};
 pub use content::{Content, Progress};

@@ -1,0 +1,189 @@
+//! Dialogs with the session brain: every question is answered on the spot, by address.
+
+use super::*;
+use mail::Public;
+
+/// Drives a session with `input` in pieces of `cut` octets; gives all that was said and what was stored.
+fn talk(input: &[u8], cut: usize) -> (String, Vec<Vec<u8>>) {
+    let now = Time::from_secs(0);
+    let parameters = Parameters {
+        content_octets_max: 200,
+        recipients_max: 3,
+        errors_max: 6,
+    };
+    let mut session = Session::new(parameters, now);
+    let (mut said, mut stored) = (Vec::new(), Vec::new());
+    let (mut pending, mut content) = (Vec::new(), Vec::new());
+    for piece in std::iter::once(&b""[..]).chain(input.chunks(cut)) {
+        pending.extend_from_slice(piece);
+        loop {
+            let used = session.receive(&pending, &mut content, now);
+            pending.drain(..used);
+            let busy = drive(&mut session, &mut said, &mut content, &mut stored, now);
+            if used == 0 && !busy {
+                break;
+            }
+        }
+    }
+    (String::from_utf8(said).unwrap(), stored)
+}
+
+fn drive(
+    session: &mut Session,
+    said: &mut Vec<u8>,
+    content: &mut Vec<u8>,
+    stored: &mut Vec<Vec<u8>>,
+    now: Time,
+) -> bool {
+    let (mut busy, mut asked, mut read) = (false, Vec::new(), 0);
+    while let Some(output) = session.poll() {
+        busy = true;
+        match output {
+            Output::Reply(reply) => reply.write(Public::Nothing, said),
+            Output::Extensions => crate::extension::write_offer("mx.test", 200, said),
+            Output::Ask(question) => asked.push(question),
+            Output::DiscardContent => content.clear(),
+            Output::Close => said.extend_from_slice(b"(closed)\r\n"),
+        }
+    }
+    // Recipients that were asked together are answered in the order asked.
+    let waiting: Vec<String> = session.transaction().map_or_else(Vec::new, |t| {
+        t.recipients.iter().map(ToString::to_string).collect()
+    });
+    let first = waiting.len() - asked.iter().filter(|q| **q == Question::Recipient).count();
+    for question in asked {
+        let answer = match question {
+            Question::Recipient => {
+                read += 1;
+                if waiting[first + read - 1].starts_with("no") {
+                    Answer::Refuse(replies::UNKNOWN_USER)
+                } else {
+                    Answer::Accept
+                }
+            }
+            Question::Commit => {
+                stored.push(std::mem::take(content));
+                Answer::Accept
+            }
+            Question::Connect | Question::Mail => Answer::Accept,
+        };
+        session.answer(answer, now);
+    }
+    busy
+}
+
+fn codes(input: &str) -> String {
+    let (said, _) = talk(input.as_bytes(), usize::MAX);
+    let lines = said.lines().filter(|l| l.as_bytes().get(3) != Some(&b'-'));
+    lines
+        .map(|l| &l[..l.len().min(3)])
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn a_message_goes_through_and_arrives_as_it_was() {
+    let input = b"EHLO c.test\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<x@y.z>\r\nDATA\r\nS: 1\r\n\r\n..dot\r\n.\r\nQUIT\r\n";
+    let (said, stored) = talk(input, usize::MAX);
+    assert_eq!(stored, vec![b"S: 1\r\n\r\n.dot\r\n".to_vec()]);
+    assert!(
+        said.starts_with("220 ESMTP\r\n250-mx.test\r\n250-PIPELINING\r\n250-SIZE 200\r\n"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with(
+            "354 end with CRLF.CRLF\r\n250 2.0.0 accepted\r\n221 2.0.0 bye\r\n(closed)\r\n"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn cutting_the_input_anywhere_gives_the_same_session() {
+    let long = "N".repeat(5000);
+    let input = format!(
+        "EHLO c.test\r\n{long}\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<no@y.z>\r\nRCPT TO:<x@y.z>\r\nRCPT TO:<no2@y.z>\r\n\
+         RCPT TO:<z@y.z>\r\nRCPT TO:<a@b.c>\r\nRCPT TO:<b@b.c>\r\n{long}\r\nDATA\r\n.\r\nMAIL FROM:<>\r\n\
+         RCPT TO:<postmaster>\r\nDATA\r\nx\ny\r\n.\r\nVRFY root\r\nQUIT\r\nNOOP\r\n"
+    );
+    let whole = talk(input.as_bytes(), usize::MAX);
+    assert_eq!(whole.1, vec![Vec::<u8>::new()]);
+    for cut in (1..40).chain([4094, 4095, 4096, 4097, 5000, 5001]) {
+        assert_eq!(talk(input.as_bytes(), cut), whole, "in pieces of {cut}");
+    }
+}
+
+#[test]
+fn commands_out_of_order_are_told_so() {
+    assert_eq!(codes("MAIL FROM:<a@b.c>\r\nQUIT\r\n"), "220 503 221 (cl");
+    assert_eq!(
+        codes("EHLO a\r\nRCPT TO:<a@b.c>\r\nDATA\r\n"),
+        "220 250 503 503"
+    );
+    assert_eq!(
+        codes("EHLO a\r\nMAIL FROM:<>\r\nMAIL FROM:<>\r\nDATA\r\n"),
+        "220 250 250 503 554"
+    );
+    assert_eq!(
+        codes("EHLO a\r\nMAIL FROM:<>\r\nEHLO b\r\nRCPT TO:<a@b.c>\r\n"),
+        "220 250 250 250 503"
+    );
+    assert_eq!(
+        codes("HELO a\r\nMAIL FROM:<>\r\nRSET\r\nDATA\r\n"),
+        "220 250 250 250 503"
+    );
+    assert_eq!(
+        codes("EXPN x\r\nHELP\r\nNOOP\r\nVRFY a\r\n"),
+        "220 502 214 250 252"
+    );
+}
+
+#[test]
+fn bounds_hold() {
+    assert_eq!(codes("EHLO a\r\nMAIL FROM:<> SIZE=201\r\n"), "220 250 552");
+    let big = format!(
+        "EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\nDATA\r\n{}\r\n.\r\nNOOP\r\n",
+        "x".repeat(300)
+    );
+    assert_eq!(codes(&big), "220 250 250 250 354 552 250");
+    let four = "EHLO a\r\nMAIL FROM:<>\r\n".to_owned()
+        + &"RCPT TO:<a@b.c>\r\n".repeat(4)
+        + "DATA\r\n.\r\n";
+    assert_eq!(codes(&four), "220 250 250 250 250 250 452 354 250");
+    assert_eq!(
+        codes(&"WIZ\r\n".repeat(9)),
+        "220 500 500 500 500 500 421 (cl"
+    );
+}
+
+#[test]
+fn a_message_that_has_been_everywhere_is_a_loop() {
+    let mut session = Session::new(Parameters::default(), Time::default());
+    let mut content = Vec::new();
+    let start = "EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.c>\r\nDATA\r\n";
+    let input = start.to_owned() + &"Received: x\r\n".repeat(101) + "\r\n.\r\n";
+    let mut rest = input.as_bytes();
+    let mut last = None;
+    for _ in 0..20 {
+        rest = &rest[session.receive(rest, &mut content, Time::default())..];
+        while let Some(output) = session.poll() {
+            match output {
+                Output::Ask(_) => session.answer(Answer::Accept, Time::default()),
+                Output::Reply(reply) => last = Some(reply),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(last, Some(replies::LOOP));
+}
+
+#[test]
+fn an_idle_session_is_closed_after_five_minutes() {
+    let mut session = Session::new(Parameters::default(), Time::from_secs(0));
+    session.answer(Answer::Accept, Time::from_secs(10));
+    assert_eq!(session.wake_at(), Time::from_secs(310));
+    session.wake(Time::from_secs(309));
+    assert!(!session.is_closed());
+    session.wake(Time::from_secs(310));
+    assert!(session.is_closed());
+}
