@@ -2,12 +2,14 @@
 //! or touches the world. Every other room speaks in these words.
 
 pub mod limits;
+pub mod outcome;
 pub mod path;
 pub mod queue_id;
 pub mod reply;
 pub mod status;
 pub mod time;
 
+pub use outcome::{Cause, Outcome, RemoteReply};
 pub use path::{Domain, ForwardPath, LocalPart, Mailbox, PathError, ReversePath};
 pub use queue_id::QueueId;
 pub use reply::{Public, Reply};

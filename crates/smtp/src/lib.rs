@@ -1,6 +1,7 @@
 //! What to say in an SMTP session. Octets and answers come in, octets and questions go out; whoever
 //! drives this brain owns the socket, the clock and the disk.
 
+pub mod client;
 pub mod command;
 pub mod content;
 pub mod extension;
