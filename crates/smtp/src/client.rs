@@ -1,5 +1,529 @@
 //! The client's side of a session with a next hop, over SMTP (RFC 5321 §3.3, §4.5.3.2) or LMTP (RFC 2033).
+//!
+//! A session greets, then takes one message after another: [`Session::send`], replies in by
+//! [`Session::receive`], what to do out of [`Session::poll`]. What goes on the wire is taken from
+//! [`Session::wire`]; content is put there by the driver when [`Output::Content`] asks for it.
+//!
+//! Only a 5xx to MAIL, RCPT, DATA or the end of content fails a recipient. Everything else that goes
+//! wrong is this session's trouble: the recipients stay undecided, for another host or another day.
 
 mod replies;
 
 pub use replies::{Read, Replies, Rubbish};
+
+use crate::extension::Extension;
+use mail::{Cause, Class, Mailbox, Outcome, RemoteReply, ReversePath, Status, Time, limits};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Which protocol the next hop speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// RFC 2033: LHLO, and a reply for each recipient after content.
+    Lmtp,
+    /// RFC 5321.
+    Smtp,
+}
+
+/// What a session is told at its start.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// What we call ourselves: the published host name.
+    pub hostname: Box<str>,
+    /// Which protocol to speak.
+    pub dialect: Dialect,
+}
+
+/// One message for this next hop.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Whom failures go to.
+    pub reverse_path: ReversePath,
+    /// Whom it goes to; not empty, at most [`limits::RECIPIENTS`].
+    pub forward_paths: Vec<Mailbox>,
+    /// Octets of content.
+    pub octets: u64,
+    /// Whether content has octets above 127.
+    pub eight_bit: bool,
+}
+
+/// What the driver is to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Put the content behind [`Session::wire`], dot-stuffed and ended, and call
+    /// [`Session::content_sent`] when all of it is with the kernel.
+    Content,
+    /// Content of no recipients is asked for: put only the end of content there.
+    EmptyContent,
+    /// The message is done with: one outcome a recipient, in their order.
+    Outcomes(Vec<Outcome>),
+    /// Ready for a message.
+    Idle,
+    /// The session is of no use, before any message was decided; this is why. Try the next host.
+    Unusable(Cause),
+    /// Send what is on the wire, then close.
+    Close,
+}
+
+/// Commands whose replies are awaited, in the order sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Greeting,
+    Ehlo,
+    Helo,
+    Mail,
+    Rcpt(usize),
+    Data,
+    /// The end of content; of LMTP for this recipient.
+    End(usize),
+    Rset,
+    Quit,
+}
+
+/// The server gave up on us.
+const NOT_SMTP: Cause = ours(Class::Transient, 5, 0, "the next hop did not speak SMTP");
+const LOST: Cause = ours(
+    Class::Transient,
+    4,
+    2,
+    "the connection to the next hop was lost",
+);
+const TIMED_OUT: Cause = ours(
+    Class::Transient,
+    4,
+    2,
+    "the next hop did not answer in time",
+);
+const TOO_LARGE: Cause = ours(
+    Class::Permanent,
+    3,
+    4,
+    "the message is larger than the next hop takes",
+);
+
+const fn ours(class: Class, subject: u16, detail: u16, text: &'static str) -> Cause {
+    Cause::Ours(Status::new(class, subject, detail), text)
+}
+
+/// A message on its way through the session.
+#[derive(Debug)]
+struct Attempt {
+    message: Message,
+    /// What is decided so far.
+    outcomes: Vec<Option<Outcome>>,
+    /// Recipients whose RCPT was accepted.
+    accepted: Vec<usize>,
+    /// A refusal of MAIL, which decides all recipients.
+    refused: bool,
+}
+
+/// One session with one next hop.
+#[derive(Debug)]
+pub struct Session {
+    parameters: Parameters,
+    replies: Replies,
+    offered: Vec<Extension>,
+    size_max: Option<u64>,
+    ehlo_line: usize,
+    awaited: VecDeque<Awaited>,
+    /// Commands not sent yet, because the server does not pipeline.
+    unsent: VecDeque<Awaited>,
+    attempt: Option<Attempt>,
+    sending: bool,
+    idle: bool,
+    closed: bool,
+    outputs: VecDeque<Output>,
+    wire: Vec<u8>,
+    wake_at: Time,
+}
+
+impl Session {
+    /// A session on a connection that was just made.
+    pub fn new(parameters: Parameters, now: Time) -> Self {
+        Self {
+            parameters,
+            replies: Replies::default(),
+            offered: Vec::new(),
+            size_max: None,
+            ehlo_line: 0,
+            awaited: VecDeque::from([Awaited::Greeting]),
+            unsent: VecDeque::new(),
+            attempt: None,
+            sending: false,
+            idle: false,
+            closed: false,
+            outputs: VecDeque::new(),
+            wire: Vec::new(),
+            wake_at: now + limits::CLIENT_GREETING_WAIT,
+        }
+    }
+
+    /// What to do next.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// What is to be sent: the driver takes it out as the socket takes it.
+    pub fn wire(&mut self) -> &mut Vec<u8> {
+        &mut self.wire
+    }
+
+    /// When to call [`Session::wake`].
+    pub fn wake_at(&self) -> Time {
+        self.wake_at
+    }
+
+    /// Whether a message may be given to [`Session::send`].
+    pub fn is_idle(&self) -> bool {
+        self.idle && !self.closed
+    }
+
+    /// Whether the session is over.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Begins with a message. Panics when the session is not idle or nobody is to get it: both are the
+    /// driver's to see to.
+    pub fn send(&mut self, message: Message, now: Time) {
+        assert!(self.is_idle() && !message.forward_paths.is_empty());
+        self.idle = false;
+        let count = message.forward_paths.len();
+        if self.size_max.is_some_and(|max| message.octets > max) {
+            self.outputs
+                .push_back(Output::Outcomes(vec![Outcome::Failed(TOO_LARGE); count]));
+            return self.rest(now);
+        }
+        self.attempt = Some(Attempt {
+            message,
+            outcomes: vec![None; count],
+            accepted: Vec::new(),
+            refused: false,
+        });
+        self.unsent.push_back(Awaited::Mail);
+        self.unsent.extend((0..count).map(Awaited::Rcpt));
+        self.unsent.push_back(Awaited::Data);
+        self.write_commands(now);
+    }
+
+    /// Takes note that all content is with the kernel.
+    pub fn content_sent(&mut self, now: Time) {
+        self.sending = false;
+        self.wait(limits::CLIENT_END_WAIT, now);
+    }
+
+    /// Takes note that the peer took some octets of content: it is alive.
+    pub fn content_moves(&mut self, now: Time) {
+        if self.sending {
+            self.wait(limits::CLIENT_BLOCK_WAIT, now);
+        }
+    }
+
+    /// Ends an idle session in order.
+    pub fn quit(&mut self, now: Time) {
+        if self.is_idle() {
+            self.idle = false;
+            self.unsent.push_back(Awaited::Quit);
+            self.write_commands(now);
+        }
+    }
+
+    /// Takes octets from the server; all are used but an unfinished line. Gives how many were used.
+    pub fn receive(&mut self, input: &[u8], now: Time) -> usize {
+        let mut used = 0;
+        while !self.closed {
+            match self.replies.next(&input[used..]) {
+                Ok(Read::Partial) => break,
+                Ok(Read::Line(text, octets)) => {
+                    used += octets;
+                    self.read_offer(&text);
+                }
+                Ok(Read::Reply(reply, text, octets)) => {
+                    used += octets;
+                    self.read_offer(&text);
+                    self.obey(reply, now);
+                }
+                Err(Rubbish) => self.give_up(&NOT_SMTP),
+            }
+        }
+        used
+    }
+
+    /// Takes note that the connection is gone.
+    pub fn lost(&mut self) {
+        self.give_up(&LOST);
+    }
+
+    /// Takes note that `wake_at` has come.
+    pub fn wake(&mut self, now: Time) {
+        if now >= self.wake_at {
+            self.give_up(&TIMED_OUT);
+        }
+    }
+
+    fn wait(&mut self, time: Duration, now: Time) {
+        self.wake_at = now + time;
+    }
+
+    /// The session goes no further. What is undecided of a message is deferred.
+    fn give_up(&mut self, cause: &Cause) {
+        if self.closed {
+            return;
+        }
+        let greeting = matches!(
+            self.awaited.front(),
+            Some(Awaited::Greeting | Awaited::Ehlo | Awaited::Helo)
+        );
+        if let Some(attempt) = self.attempt.take() {
+            let undecided = || Outcome::Deferred(cause.clone());
+            let outcomes = attempt
+                .outcomes
+                .into_iter()
+                .map(|o| o.unwrap_or_else(undecided));
+            self.outputs.push_back(Output::Outcomes(outcomes.collect()));
+        } else if greeting {
+            self.outputs.push_back(Output::Unusable(cause.clone()));
+        }
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.outputs.push_back(Output::Close);
+        self.closed = true;
+        self.idle = false;
+        self.wake_at = Time::NEVER;
+    }
+
+    /// Notes an extension, if EHLO is what is answered. The first line is the server's name.
+    fn read_offer(&mut self, text: &str) {
+        if self.awaited.front() != Some(&Awaited::Ehlo) {
+            return;
+        }
+        self.ehlo_line += 1;
+        let mut words = text.split(' ').filter(|w| !w.is_empty());
+        let keyword = words.next().and_then(Extension::from_keyword);
+        if let (Some(extension), 2..) = (keyword, self.ehlo_line) {
+            self.offered.push(extension);
+            if extension == Extension::Size {
+                // SIZE without a number, or SIZE 0, states no limit (RFC 1870 §4).
+                self.size_max = words.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+            }
+        }
+    }
+
+    fn obey(&mut self, reply: RemoteReply, now: Time) {
+        let Some(awaited) = self.awaited.pop_front() else {
+            // Said without being asked: 421 as the server goes, or rubbish. Either way the end.
+            return self.give_up(&Cause::Reply(reply));
+        };
+        let positive = reply.code / 100 == 2;
+        match awaited {
+            Awaited::Ehlo if reply.code / 100 == 5 && self.parameters.dialect == Dialect::Smtp => {
+                self.offered.clear();
+                self.size_max = None;
+                self.unsent.push_back(Awaited::Helo);
+                self.write_commands(now);
+            }
+            Awaited::Greeting | Awaited::Ehlo | Awaited::Helo if !positive => {
+                self.awaited.push_front(awaited);
+                self.give_up(&Cause::Reply(reply));
+            }
+            Awaited::Greeting => {
+                self.unsent.push_back(Awaited::Ehlo);
+                self.write_commands(now);
+            }
+            Awaited::Ehlo | Awaited::Helo | Awaited::Rset => self.rest(now),
+            Awaited::Quit => self.close(),
+            _ if reply.code == 421 => self.give_up(&Cause::Reply(reply)),
+            Awaited::Mail | Awaited::Rcpt(_) | Awaited::Data | Awaited::End(_) => {
+                self.decide(awaited, reply, now);
+            }
+        }
+    }
+
+    /// Takes a reply to a command of the transaction.
+    fn decide(&mut self, awaited: Awaited, reply: RemoteReply, now: Time) {
+        let lmtp = self.parameters.dialect == Dialect::Lmtp;
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        let code = reply.code;
+        match awaited {
+            Awaited::Mail if code / 100 != 2 => {
+                attempt.refused = true;
+                attempt.outcomes.fill(Some(refused(reply)));
+            }
+            Awaited::Rcpt(place) if !attempt.refused => {
+                if code / 100 == 2 {
+                    attempt.accepted.push(place);
+                } else {
+                    // 552 here is the old way to say 452 (RFC 5321 §4.5.3.1.10).
+                    let outcome = if code == 552 {
+                        Outcome::Deferred(Cause::Reply(reply))
+                    } else {
+                        refused(reply)
+                    };
+                    attempt.outcomes[place] = Some(outcome);
+                }
+            }
+            Awaited::Data if code == 354 => {
+                let accepted = std::mem::take(&mut attempt.accepted);
+                self.sending = true;
+                if accepted.is_empty() {
+                    self.outputs.push_back(Output::EmptyContent);
+                    self.awaited.push_back(Awaited::End(usize::MAX));
+                } else {
+                    self.outputs.push_back(Output::Content);
+                    let first = accepted[0];
+                    let ends = if lmtp { accepted.clone() } else { vec![first] };
+                    self.awaited.extend(ends.into_iter().map(Awaited::End));
+                    attempt.accepted = accepted;
+                }
+                return self.wait(limits::CLIENT_BLOCK_WAIT, now);
+            }
+            Awaited::Data => attempt.decide_rest(&refused(reply)),
+            Awaited::End(place) => {
+                let outcome = if code / 100 == 2 {
+                    Outcome::Delivered
+                } else {
+                    refused(reply)
+                };
+                if lmtp && place < attempt.outcomes.len() {
+                    attempt.outcomes[place] = Some(outcome);
+                } else {
+                    attempt.decide_rest(&outcome);
+                }
+                if self.sending {
+                    // The server answered before it had read everything: what it says holds, but
+                    // the session is out of step.
+                    self.finish();
+                    return self.close();
+                }
+            }
+            _ => {}
+        }
+        self.go_on(awaited, now);
+    }
+
+    /// What follows a reply within a transaction.
+    fn go_on(&mut self, awaited: Awaited, now: Time) {
+        let Some(attempt) = &self.attempt else { return };
+        let hopeless = attempt.refused || attempt.outcomes.iter().all(Option::is_some);
+        if hopeless {
+            // Not sent yet, and of no use any more.
+            self.unsent.clear();
+        }
+        if !self.awaited.is_empty() {
+            return self.wait(wait_for(self.awaited[0]), now);
+        }
+        if !self.unsent.is_empty() {
+            return self.write_commands(now);
+        }
+        self.finish();
+        if matches!(awaited, Awaited::End(_)) {
+            self.rest(now);
+        } else {
+            // The transaction did not come to its end: clear the table before the next.
+            self.unsent.push_back(Awaited::Rset);
+            self.write_commands(now);
+        }
+    }
+
+    /// Hands the outcomes over.
+    fn finish(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            let undecided = || Outcome::Deferred(NOT_SMTP);
+            let outcomes = attempt
+                .outcomes
+                .into_iter()
+                .map(|o| o.unwrap_or_else(undecided));
+            self.outputs.push_back(Output::Outcomes(outcomes.collect()));
+        }
+    }
+
+    fn rest(&mut self, now: Time) {
+        self.idle = true;
+        self.outputs.push_back(Output::Idle);
+        self.wait(limits::SERVER_COMMAND_WAIT, now);
+    }
+
+    /// Puts commands on the wire: all at once to a server that pipelines (RFC 2920), else the next.
+    fn write_commands(&mut self, now: Time) {
+        let pipelining = self.offered.contains(&Extension::Pipelining);
+        while let Some(command) = self.unsent.pop_front() {
+            self.write_command(command);
+            self.awaited.push_back(command);
+            if !pipelining {
+                break;
+            }
+        }
+        if let Some(first) = self.awaited.front() {
+            self.wait(wait_for(*first), now);
+        }
+    }
+
+    fn write_command(&mut self, command: Awaited) {
+        use std::io::Write as _;
+        let hostname = &self.parameters.hostname;
+        let wire = &mut self.wire;
+        let message = self.attempt.as_ref().map(|a| &a.message);
+        // Writing into a Vec does not fail.
+        let _ = match (command, message) {
+            (Awaited::Ehlo, _) if self.parameters.dialect == Dialect::Lmtp => {
+                write!(wire, "LHLO {hostname}")
+            }
+            (Awaited::Ehlo, _) => write!(wire, "EHLO {hostname}"),
+            (Awaited::Helo, _) => write!(wire, "HELO {hostname}"),
+            (Awaited::Mail, Some(message)) => {
+                let _ = write!(wire, "MAIL FROM:<{}>", message.reverse_path);
+                if self.offered.contains(&Extension::Size) {
+                    let _ = write!(wire, " SIZE={}", message.octets);
+                }
+                if message.eight_bit && self.offered.contains(&Extension::EightBitMime) {
+                    let _ = write!(wire, " BODY=8BITMIME");
+                }
+                Ok(())
+            }
+            (Awaited::Rcpt(place), Some(message)) => {
+                write!(wire, "RCPT TO:<{}>", message.forward_paths[place])
+            }
+            (Awaited::Data, _) => write!(wire, "DATA"),
+            (Awaited::Rset, _) => write!(wire, "RSET"),
+            (Awaited::Quit, _) => write!(wire, "QUIT"),
+            (Awaited::Greeting | Awaited::End(_) | Awaited::Mail | Awaited::Rcpt(_), _) => return,
+        };
+        wire.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Attempt {
+    /// Decides what is not decided yet.
+    fn decide_rest(&mut self, outcome: &Outcome) {
+        for slot in &mut self.outcomes {
+            slot.get_or_insert_with(|| outcome.clone());
+        }
+    }
+}
+
+/// A reply that is no yes: 5xx fails, everything else (4xx, and codes that make no sense here) defers.
+fn refused(reply: RemoteReply) -> Outcome {
+    if reply.code / 100 == 5 {
+        Outcome::Failed(Cause::Reply(reply))
+    } else {
+        Outcome::Deferred(Cause::Reply(reply))
+    }
+}
+
+/// RFC 5321 §4.5.3.2.
+fn wait_for(awaited: Awaited) -> Duration {
+    match awaited {
+        Awaited::Greeting | Awaited::Ehlo | Awaited::Helo => limits::CLIENT_GREETING_WAIT,
+        Awaited::Mail | Awaited::Rset | Awaited::Quit => limits::CLIENT_MAIL_WAIT,
+        Awaited::Rcpt(_) => limits::CLIENT_RCPT_WAIT,
+        Awaited::Data => limits::CLIENT_DATA_WAIT,
+        Awaited::End(_) => limits::CLIENT_END_WAIT,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! The client brain against scripted servers: what each kind of reply means for each recipient.
+
+use super::*;
+
+const NOW: Time = Time::from_secs(100);
+
+fn message(recipients: usize) -> Message {
+    let mailbox = |n| Mailbox::parse(&format!("r{n}@b.c")).unwrap();
+    Message {
+        reverse_path: ReversePath::parse("a@b.c").unwrap(),
+        forward_paths: (0..recipients).map(mailbox).collect(),
+        octets: 10,
+        eight_bit: true,
+    }
+}
+
+/// Lets a session for `recipients` run against a server that says `script`, in pieces of `cut` octets.
+/// Gives what was sent, with content as `(content)`, and how it ended for each recipient.
+fn run(dialect: Dialect, recipients: usize, script: &str, cut: usize) -> (String, Vec<String>) {
+    let parameters = Parameters {
+        hostname: "me.test".into(),
+        dialect,
+    };
+    let mut session = Session::new(parameters, NOW);
+    let (mut pending, mut sent, mut ended) = (Vec::new(), String::new(), Vec::new());
+    let mut message = Some(message(recipients));
+    for piece in script.as_bytes().chunks(cut).map(Some).chain([None]) {
+        match piece {
+            Some(piece) => pending.extend_from_slice(piece),
+            None => session.lost(),
+        }
+        // A server that pipelines in its script is read reply by reply, as a slow network would.
+        loop {
+            let used = session.receive(&pending, NOW);
+            pending.drain(..used);
+            let mut busy = used > 0;
+            while let Some(output) = session.poll() {
+                busy = true;
+                sent.push_str(std::str::from_utf8(&std::mem::take(session.wire())).unwrap());
+                match output {
+                    Output::Content | Output::EmptyContent => {
+                        sent.push_str(if output == Output::Content {
+                            "(content)"
+                        } else {
+                            "(empty)"
+                        });
+                        session.content_sent(NOW);
+                    }
+                    Output::Outcomes(outcomes) => ended.extend(outcomes.iter().map(short)),
+                    Output::Idle => match message.take() {
+                        Some(message) => session.send(message, NOW),
+                        None => session.quit(NOW),
+                    },
+                    Output::Unusable(cause) => ended.push(format!("unusable {}", cause.status())),
+                    Output::Close => {}
+                }
+            }
+            if !busy {
+                break;
+            }
+        }
+        sent.push_str(std::str::from_utf8(&std::mem::take(session.wire())).unwrap());
+    }
+    (sent.replace("\r\n", "|"), ended)
+}
+
+fn short(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Delivered => "delivered".into(),
+        Outcome::Deferred(cause) => format!("deferred {}", cause.status()),
+        Outcome::Failed(cause) => format!("failed {}", cause.status()),
+    }
+}
+
+const PIPELINING: &str = "220 x\r\n250-x\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 100\r\n";
+
+/// Runs a server that offers pipelining and then says `rest`, one line for each `|`.
+fn pipelined(recipients: usize, rest: &str) -> (String, Vec<String>) {
+    let script = format!("{PIPELINING}{}", rest.replace('|', "\r\n"));
+    let whole = run(Dialect::Smtp, recipients, &script, 1);
+    for cut in [2, 3, 7] {
+        assert_eq!(
+            run(Dialect::Smtp, recipients, &script, cut),
+            whole,
+            "in pieces of {cut}"
+        );
+    }
+    whole
+}
+
+#[test]
+fn a_message_is_pipelined_and_delivered() {
+    let (sent, ended) = pipelined(2, "250 ok|250 ok|250 ok|354 go|250 done|221 bye|");
+    assert_eq!(
+        sent,
+        "EHLO me.test|MAIL FROM:<a@b.c> SIZE=10 BODY=8BITMIME|RCPT TO:<r0@b.c>|RCPT TO:<r1@b.c>|DATA|(content)QUIT|"
+    );
+    assert_eq!(ended, ["delivered", "delivered"]);
+}
+
+#[test]
+fn a_server_without_extensions_gets_one_command_at_a_time() {
+    let script = "220 x\r\n502 what\r\n250 x\r\n250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n250 done\r\n221 bye\r\n";
+    let (sent, ended) = run(Dialect::Smtp, 2, script, 1);
+    assert_eq!(
+        sent,
+        "EHLO me.test|HELO me.test|MAIL FROM:<a@b.c>|RCPT TO:<r0@b.c>|RCPT TO:<r1@b.c>|DATA|(content)QUIT|"
+    );
+    assert_eq!(ended, ["failed 5.0.0", "delivered"]);
+}
+
+#[test]
+fn each_reply_class_decides_what_it_should() {
+    let ended = |rest| pipelined(2, rest).1;
+    assert_eq!(
+        ended("550 5.7.1 no|503 x|503 x|503 x|250 ok|221 x|"),
+        ["failed 5.7.1", "failed 5.7.1"]
+    );
+    assert_eq!(
+        ended("451 no|503 x|503 x|503 x|250 ok|221 x|"),
+        ["deferred 4.0.0", "deferred 4.0.0"]
+    );
+    assert_eq!(
+        ended("250 x|550 5.1.1 x|450 4.2.0 x|554 x|250 ok|221 x|"),
+        ["failed 5.1.1", "deferred 4.2.0"]
+    );
+    assert_eq!(
+        ended("250 x|250 x|552 too many|354 go|250 x|221 x|"),
+        ["delivered", "deferred 5.0.0"]
+    );
+    assert_eq!(
+        ended("250 x|250 x|550 x|354 go|452 4.3.1 full|221 x|"),
+        ["deferred 4.3.1", "failed 5.0.0"]
+    );
+    assert_eq!(
+        ended("250 x|250 x|250 x|451 4.3.0 x|250 x|221 x|"),
+        ["deferred 4.3.0", "deferred 4.3.0"]
+    );
+    assert_eq!(
+        ended("250 x|250 x|550 x|354 go|554 5.6.0 x|221 x|"),
+        ["failed 5.6.0", "failed 5.0.0"]
+    );
+}
+
+#[test]
+fn content_is_not_sent_to_nobody() {
+    let (sent, ended) = pipelined(1, "250 x|550 x|354 go|554 no|221 x|");
+    assert!(sent.ends_with("DATA|(empty)QUIT|"), "{sent}");
+    assert_eq!(ended, ["failed 5.0.0"]);
+}
+
+#[test]
+fn trouble_with_the_session_decides_nothing_for_good() {
+    let deferred = ["deferred 4.4.2", "deferred 4.4.2"];
+    assert_eq!(pipelined(2, "").1, deferred);
+    assert_eq!(pipelined(2, "250 x|250 x|250 x|354 go|").1, deferred);
+    assert_eq!(
+        pipelined(2, "250 x|550 5.1.1 x|421 4.3.2 bye|").1,
+        ["failed 5.1.1", "deferred 4.3.2"]
+    );
+    assert_eq!(
+        pipelined(2, "250 x|250 x|250 x|354 go|421 bye|").1,
+        ["deferred 4.0.0", "deferred 4.0.0"]
+    );
+    assert_eq!(pipelined(1, "250 x|what?|").1, ["deferred 4.5.0"]);
+    let run = |script| run(Dialect::Smtp, 1, script, 1).1;
+    assert_eq!(run("554 5.7.1 go away\r\n"), ["unusable 5.7.1"]);
+    assert_eq!(run("220 x\r\n500 x\r\n500 x\r\n"), ["unusable 5.0.0"]);
+    assert_eq!(run(""), ["unusable 4.4.2"]);
+}
+
+#[test]
+fn lmtp_answers_for_each_recipient() {
+    let script = "220 x\r\n250-x\r\n250 PIPELINING\r\n250 x\r\n250 x\r\n550 5.1.1 x\r\n250 x\r\n354 go\r\n250 x\r\n452 4.2.2 full\r\n221 x\r\n";
+    for cut in [1, 5] {
+        let (sent, ended) = run(Dialect::Lmtp, 3, script, cut);
+        assert!(sent.starts_with("LHLO me.test|"), "{sent}");
+        assert_eq!(ended, ["delivered", "failed 5.1.1", "deferred 4.2.2"]);
+    }
+}
+
+#[test]
+fn what_is_too_large_is_not_even_tried() {
+    let mut session = Session::new(
+        Parameters {
+            hostname: "me".into(),
+            dialect: Dialect::Smtp,
+        },
+        NOW,
+    );
+    session.receive(PIPELINING.as_bytes(), NOW);
+    while session.poll() != Some(Output::Idle) {}
+    session.send(
+        Message {
+            octets: 101,
+            ..message(1)
+        },
+        NOW,
+    );
+    assert_eq!(
+        session.poll(),
+        Some(Output::Outcomes(vec![Outcome::Failed(TOO_LARGE)]))
+    );
+    assert_eq!(session.poll(), Some(Output::Idle));
+}
+
+#[test]
+fn a_silent_server_is_left_when_its_time_is_up() {
+    let mut session = Session::new(
+        Parameters {
+            hostname: "me".into(),
+            dialect: Dialect::Smtp,
+        },
+        NOW,
+    );
+    session.wake(NOW);
+    assert!(!session.is_closed());
+    session.wake(NOW + limits::CLIENT_GREETING_WAIT);
+    assert_eq!(session.poll(), Some(Output::Unusable(TIMED_OUT)));
+    assert_eq!(session.poll(), Some(Output::Close));
+}
