@@ -1,6 +1,8 @@
 //! The nouns of mail. Plain values with their grammar and their bounds; nothing here decides, waits,
 //! or touches the world. Every other room speaks in these words.
 
+pub mod destination;
+pub mod envelope;
 pub mod limits;
 pub mod outcome;
 pub mod path;
@@ -9,6 +11,8 @@ pub mod reply;
 pub mod status;
 pub mod time;
 
+pub use destination::{Destination, LmtpSocket, Route};
+pub use envelope::{Envelope, Recipient};
 pub use outcome::{Cause, Outcome, RemoteReply};
 pub use path::{Domain, ForwardPath, LocalPart, Mailbox, PathError, ReversePath};
 pub use queue_id::QueueId;

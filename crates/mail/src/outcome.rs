@@ -1,9 +1,11 @@
 //! How an attempt ended for one recipient.
 
 use crate::{Class, Status};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// What a next hop said, made harmless: printable ASCII only, bounded. Kept for the log and the report.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteReply {
     /// The reply code, 200 to 599.
     pub code: u16,
@@ -20,12 +22,13 @@ impl RemoteReply {
 }
 
 /// Why an attempt did not deliver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// The next hop said so.
     Reply(RemoteReply),
-    /// We found out ourselves: a status code and fixed words.
-    Ours(Status, &'static str),
+    /// We found out ourselves: a status code and words of ours. They are fixed where they are made; a
+    /// record gives them back owned.
+    Ours(Status, Cow<'static, str>),
 }
 
 impl Cause {
@@ -47,7 +50,7 @@ impl Cause {
 }
 
 /// How an attempt ended for one recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// The next hop has it, or it lies in its mailbox, on stable storage.
     Delivered,

@@ -6,6 +6,7 @@
 //! octets above 127 are refused until SMTPUTF8 is spoken.
 
 use crate::limits::{DOMAIN_OCTETS, LABEL_OCTETS, LOCAL_PART_OCTETS};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -101,7 +102,8 @@ fn is_atext(byte: u8) -> bool {
 }
 
 /// Where a mailbox is: a domain name, or an address literal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Domain {
     /// A domain name in lower case, without a final dot; 1 to 255 octets, labels of 1 to 63.
     Name(Box<str>),
@@ -194,7 +196,8 @@ impl fmt::Display for Domain {
 }
 
 /// `local-part@domain`, RFC 5321 §2.3.11.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Mailbox {
     /// Before the `@`.
     pub local_part: LocalPart,
@@ -294,7 +297,8 @@ pub fn split_brackets(argument: &str) -> Result<(&str, &str), PathError> {
 }
 
 /// Whom failures go to: the argument of MAIL FROM. Null for messages that must not be answered.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum ReversePath {
     /// `<>`: a report, or mail that wants none (RFC 5321 §4.5.5).
     Null,
@@ -328,7 +332,8 @@ impl fmt::Display for ReversePath {
 }
 
 /// Whom the mail goes to: the argument of RCPT TO.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum ForwardPath {
     /// `<Postmaster>` without a domain (RFC 5321 §4.1.1.3).
     Postmaster,
@@ -358,6 +363,28 @@ impl fmt::Display for ForwardPath {
         }
     }
 }
+
+/// Records carry paths as text and read them back through the grammar, so that no record can make a
+/// path that the grammar does not have.
+macro_rules! as_text {
+    ($($path:ty),*) => {$(
+        impl From<$path> for String {
+            fn from(path: $path) -> String {
+                path.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $path {
+            type Error = PathError;
+
+            fn try_from(text: String) -> Result<Self, PathError> {
+                Self::parse(&text)
+            }
+        }
+    )*};
+}
+
+as_text!(Domain, Mailbox, ReversePath, ForwardPath);
 
 #[cfg(test)]
 mod tests {
@@ -456,5 +483,19 @@ mod tests {
         );
         assert_eq!(split_brackets("a@b"), Err(PathError::Brackets));
         assert_eq!(split_brackets("<a@b"), Err(PathError::Brackets));
+    }
+
+    #[test]
+    fn a_record_cannot_make_a_path_that_the_grammar_does_not_have() {
+        let mailbox = Mailbox::parse("\"a b\"@c.d").unwrap();
+        let bytes = postcard::to_stdvec(&mailbox).unwrap();
+        assert_eq!(postcard::from_bytes::<Mailbox>(&bytes), Ok(mailbox));
+        let forged = postcard::to_stdvec("a\r\nb@c.d").unwrap();
+        assert!(postcard::from_bytes::<Mailbox>(&forged).is_err());
+        let null = postcard::to_stdvec(&ReversePath::Null).unwrap();
+        assert_eq!(
+            postcard::from_bytes::<ReversePath>(&null),
+            Ok(ReversePath::Null)
+        );
     }
 }

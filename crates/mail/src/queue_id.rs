@@ -1,11 +1,12 @@
 //! The name of a message while it is ours.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Names one accepted message, unique on this host for ever. Written as 13 characters of Crockford's
 /// base 32 (digits and capitals without I, L, O, U), so that it can be read out over a telephone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct QueueId(u64);
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -1,9 +1,10 @@
 //! Enhanced status codes, RFC 3463: what happened, in three numbers.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The first number: did it work, may it work later, will it never.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Class {
     /// 2: done.
     Success,
@@ -25,7 +26,8 @@ impl Class {
 }
 
 /// An enhanced status code `class.subject.detail`; subject and detail are at most 999 (RFC 3463 §2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(Class, u16, u16)", into = "(Class, u16, u16)")]
 pub struct Status {
     class: Class,
     subject: u16,
@@ -75,6 +77,23 @@ fn number(digits: &str) -> Option<u16> {
         digits.parse().ok()
     } else {
         None
+    }
+}
+
+impl From<Status> for (Class, u16, u16) {
+    fn from(status: Status) -> Self {
+        (status.class, status.subject, status.detail)
+    }
+}
+
+impl TryFrom<(Class, u16, u16)> for Status {
+    type Error = &'static str;
+
+    fn try_from((class, subject, detail): (Class, u16, u16)) -> Result<Self, Self::Error> {
+        if subject > 999 || detail > 999 {
+            return Err("a number of an enhanced status code is above 999");
+        }
+        Ok(Self::new(class, subject, detail))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Time as brains see it: a number that is handed in. Nothing in this crate reads a clock.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -7,7 +8,9 @@ use std::time::Duration;
 /// An instant, in microseconds since 1970-01-01T00:00:00 UTC, leap seconds not counted.
 ///
 /// Whoever drives a brain makes it from a clock that does not run backwards while the process lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Time(u64);
 
 impl Time {

@@ -13,6 +13,7 @@ pub use replies::{Read, Replies, Rubbish};
 
 use crate::extension::Extension;
 use mail::{Cause, Class, Mailbox, Outcome, RemoteReply, ReversePath, Status, Time, limits};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -102,7 +103,7 @@ const TOO_LARGE: Cause = ours(
 );
 
 const fn ours(class: Class, subject: u16, detail: u16, text: &'static str) -> Cause {
-    Cause::Ours(Status::new(class, subject, detail), text)
+    Cause::Ours(Status::new(class, subject, detail), Cow::Borrowed(text))
 }
 
 /// A message on its way through the session.

@@ -1,0 +1,62 @@
+//! Where a recipient's mail is taken: the answer of routing, and what attempts are grouped by.
+
+use crate::{Domain, Status};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where an LMTP server listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum LmtpSocket {
+    /// A Unix socket's absolute path.
+    Unix(Box<str>),
+    /// Host name or address, and port.
+    Tcp(Box<str>, u16),
+}
+
+/// Where a recipient's mail is taken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Destination {
+    /// Into the Maildir at this absolute path.
+    Maildir(Box<str>),
+    /// To an LMTP server (RFC 2033).
+    Lmtp(LmtpSocket),
+    /// To the hosts that DNS names for this domain (RFC 5321 §5), or to an address literal.
+    Mx(Domain),
+    /// To a host that the configuration names, and its port.
+    SmartHost(Box<str>, u16),
+}
+
+impl Destination {
+    /// Whether the `local` role takes it, and not `relay`.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Destination::Maildir(_) | Destination::Lmtp(_))
+    }
+
+    /// Whether the next hop is named by the configuration. What such a hop says of itself stays out
+    /// of reports: it would leak inner names.
+    pub fn is_inner(&self) -> bool {
+        !matches!(self, Destination::Mx(_))
+    }
+}
+
+impl fmt::Display for Destination {
+    /// For the log and for commands of the administrator, never for a peer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Destination::Maildir(path) => write!(f, "maildir:{path}"),
+            Destination::Lmtp(LmtpSocket::Unix(path)) => write!(f, "lmtp:{path}"),
+            Destination::Lmtp(LmtpSocket::Tcp(host, port)) => write!(f, "lmtp:{host}:{port}"),
+            Destination::Mx(domain) => write!(f, "mx:{domain}"),
+            Destination::SmartHost(host, port) => write!(f, "smtp://{host}:{port}"),
+        }
+    }
+}
+
+/// The answer of routing for one mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Mail goes there.
+    To(Destination),
+    /// There is no way, for good: a status code and fixed words.
+    Nowhere(Status, &'static str),
+}

@@ -1,0 +1,1 @@
+//! What to allow, whom mail is for, where it goes: decided from what the configuration says, without I/O.

@@ -1,0 +1,1 @@
+//! What to keep and when to send: the spool and the schedule. Decides everything, touches the disk only through `spool::Disk`.

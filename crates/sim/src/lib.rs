@@ -1,0 +1,1 @@
+//! The world, virtual: what brains meet, made up from a seed.

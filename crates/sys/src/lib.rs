@@ -1,0 +1,1 @@
+//! The hands: small safe functions over system calls. They decide nothing.
