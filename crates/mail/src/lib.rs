@@ -10,6 +10,7 @@ pub mod queue_id;
 pub mod reply;
 pub mod status;
 pub mod time;
+pub mod trace;
 
 pub use destination::{Destination, LmtpSocket, Route};
 pub use envelope::{Envelope, Recipient};
@@ -19,3 +20,4 @@ pub use queue_id::QueueId;
 pub use reply::{Public, Reply};
 pub use status::{Class, Status};
 pub use time::Time;
+pub use trace::Received;
