@@ -1,1 +1,5 @@
 //! The body: the roles as processes, the arrows between them, configuration and commands.
+
+pub mod drive;
+pub mod event;
+pub mod ipc;

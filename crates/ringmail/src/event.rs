@@ -1,0 +1,169 @@
+//! Everything that the program says of itself: each line of the log is a variant here, and nothing else
+//! is logged. Names are *noun.past*. Text that a stranger chose stands in quotes, escaped, so that no line
+//! can be forged. Content, passwords and keys have no field.
+
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
+use std::sync::OnceLock;
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// As it should be.
+    Info,
+    /// Somebody should look some day.
+    Warn,
+    /// Somebody should look now.
+    Error,
+}
+
+impl Level {
+    /// As it stands in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        }
+    }
+}
+
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $variant:ident $name:literal $level:ident { $($field:ident: $type:ty),* $(,)? })*) => {
+        /// What happened.
+        #[derive(Debug)]
+        #[allow(missing_docs, reason = "each field's name is the log's; docs/log.md says what they mean")]
+        pub enum Event<'a> {
+            $($(#[doc = $doc])+ $variant { $($field: $type),* },)*
+            /// Keeps the lifetime in use where no variant of a build has a text.
+            #[doc(hidden)]
+            Never(std::convert::Infallible, std::marker::PhantomData<&'a ()>),
+        }
+
+        impl Event<'_> {
+            /// Its name in the log.
+            pub fn name(&self) -> &'static str {
+                match self { $(Event::$variant { .. } => $name,)* Event::Never(never, _) => match *never {} }
+            }
+
+            /// How much it matters.
+            pub fn level(&self) -> Level {
+                match self { $(Event::$variant { .. } => Level::$level,)* Event::Never(never, _) => match *never {} }
+            }
+
+            /// Puts its fields behind `line`, in the order written here.
+            fn fields(&self, line: &mut String) {
+                match self {
+                    $(Event::$variant { $($field),* } => { $(field(line, stringify!($field), $field);)* })*
+                    Event::Never(never, _) => match *never {},
+                }
+            }
+        }
+
+        /// Name, level, fields and meaning of every event: what docs/log.md is made from.
+        pub const TABLE: &[(&str, &str, &[&str], &str)] =
+            &[$(($name, Level::$level.name(), &[$(stringify!($field)),*], concat!($($doc, "\n"),+)),)*];
+    };
+}
+
+events! {
+    /// An arrow was ended because the other end broke its rules.
+    ArrowMisbehaved "arrow.misbehaved" Error { cause: &'static str }
+    /// An attempt for these recipients did not work and will be made again.
+    AttemptDeferred "attempt.deferred" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, attempt: u32, status: String, cause: String }
+    /// A report was put into the queue.
+    DsnQueued "dsn.queued" Info { queue_id: mail::QueueId, about: mail::QueueId }
+    /// A listening socket is open.
+    ListenerOpened "listener.opened" Info { listener: &'a str, address: String }
+    /// A message is on stable storage: it is ours.
+    MessageAccepted "message.accepted" Info { queue_id: mail::QueueId, peer_ip: String, reverse_path: String, recipients: usize, size_bytes: u64 }
+    /// A message is kept although nobody wants it: not even postmaster could be told.
+    MessageDead "message.dead" Error { queue_id: mail::QueueId }
+    /// A message is done with for all its recipients.
+    MessageEnded "message.ended" Info { queue_id: mail::QueueId }
+    /// A message was taken out of the queue by the administrator.
+    MessageDropped "message.dropped" Warn { queue_id: mail::QueueId }
+    /// A recipient has it.
+    RecipientDelivered "recipient.delivered" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, attempt: u32 }
+    /// A recipient will never have it.
+    RecipientFailed "recipient.failed" Warn { queue_id: mail::QueueId, forward_path: String, next_hop: String, attempt: u32, status: String, cause: String }
+    /// A recipient was refused in a session.
+    RecipientRefused "recipient.refused" Info { session: mail::QueueId, peer_ip: String, rule: String, reverse_path: String, forward_path: String }
+    /// A role ended; it will be started again after a pause.
+    RoleEnded "role.ended" Error { process: &'a str, pid: u32, cause: String, pause_ms: u64 }
+    /// A role was started.
+    RoleStarted "role.started" Info { process: &'a str, pid: u32 }
+    /// The service stops in order.
+    ServiceStopped "service.stopped" Info {}
+    /// A session ended. One line a session, whatever the peer did.
+    SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, helo: String }
+    /// A session was refused at its start: too many are open.
+    SessionRefused "session.refused" Warn { peer_ip: String, listener: &'a str }
+    /// New mail is refused for lack of room, or taken again.
+    RoomChanged "room.changed" Warn { room: bool }
+    /// The spool found something at its start: what was cut, set aside or removed.
+    SpoolFound "spool.found" Warn { finding: String }
+    /// The spool could not make a batch durable; nothing of it was acknowledged.
+    SpoolFailed "spool.failed" Error { cause: String }
+    /// The spool is open.
+    SpoolOpened "spool.opened" Info { messages: usize }
+    /// Something that should not happen did; the program went on.
+    Trouble "trouble.met" Error { place: &'static str, cause: String }
+}
+
+/// The role that speaks, set once.
+static ROLE: OnceLock<&'static str> = OnceLock::new();
+
+/// Says which role this process is.
+pub fn speak_as(role: &'static str) {
+    // A second call would be a bug of no weight: the first name stays.
+    let _ = ROLE.set(role);
+}
+
+/// Writes the event's line to standard error. A log that cannot be written stops nothing.
+pub fn say(event: &Event<'_>) {
+    let mut line = line(event);
+    line.push('\n');
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// The event as one line, logfmt, without its line end.
+fn line(event: &Event<'_>) -> String {
+    let role = ROLE.get().copied().unwrap_or("ringmail");
+    let mut line = format!(
+        "event={} level={} role={role}",
+        event.name(),
+        event.level().name()
+    );
+    event.fields(&mut line);
+    line
+}
+
+/// ` name=value`, quoted unless the value is a plain word.
+fn field(line: &mut String, name: &str, value: &dyn fmt::Display) {
+    let text = value.to_string();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:@/+[]".contains(&b);
+    // Writing into a String does not fail.
+    let _ = if !text.is_empty() && text.bytes().all(plain) {
+        write!(line, " {name}={text}")
+    } else {
+        write!(line, " {name}=\"{}\"", text.escape_default())
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_can_be_forged() {
+        let shown = line(&Event::Trouble {
+            place: "test",
+            cause: "x\" event=message.accepted\nevent=role.ended".into(),
+        });
+        assert_eq!(
+            shown,
+            "event=trouble.met level=error role=ringmail place=test cause=\"x\\\" event=message.accepted\\nevent=role.ended\""
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! supervisor ─spawn─▶ each role, over the one descriptor that a role is born with: its orders first, then
+//! the ends of its arrows, each time a peer was started anew. What was not handed over does not exist.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The processes of a running Ringmail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// Answers the administrator on the control socket.
+    Admin,
+    /// Puts mail into mailboxes and hands it over by LMTP.
+    Local,
+    /// Keeps the spool and decides when to send.
+    Queue,
+    /// Talks to next hops.
+    Relay,
+    /// Talks to SMTP clients.
+    Smtpd,
+}
+
+impl Role {
+    /// Those that a supervisor starts, in this order.
+    pub const ALL: [Role; 5] = [
+        Role::Queue,
+        Role::Local,
+        Role::Relay,
+        Role::Admin,
+        Role::Smtpd,
+    ];
+
+    /// Its name in the log, in `ps` and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Local => "local",
+            Role::Queue => "queue",
+            Role::Relay => "relay",
+            Role::Smtpd => "smtpd",
+        }
+    }
+
+    /// The role of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The arrows between roles: who asks, who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Arrow {
+    /// smtpd asks queue.
+    Accept,
+    /// admin asks queue.
+    Control,
+    /// queue asks local.
+    DeliverLocal,
+    /// queue asks relay.
+    DeliverRelay,
+}
+
+impl Arrow {
+    /// All of them: with the ends below, the access matrix.
+    pub const ALL: [Arrow; 4] = [
+        Arrow::Accept,
+        Arrow::Control,
+        Arrow::DeliverLocal,
+        Arrow::DeliverRelay,
+    ];
+
+    /// Who asks and who answers.
+    pub const fn ends(self) -> (Role, Role) {
+        match self {
+            Arrow::Accept => (Role::Smtpd, Role::Queue),
+            Arrow::Control => (Role::Admin, Role::Queue),
+            Arrow::DeliverLocal => (Role::Queue, Role::Local),
+            Arrow::DeliverRelay => (Role::Queue, Role::Relay),
+        }
+    }
+}
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Listener {
+    /// The control socket, for admin.
+    Control,
+    /// Mail from other hosts.
+    Mx,
+    /// Mail from our own users.
+    Submission,
+}
+
+/// Which situation the configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Situation {
+    /// `ringmail run`.
+    Run,
+    /// `ringmail try`: loopback only, every domain is ours, nothing leaves.
+    Try,
+}
+
+/// What the supervisor tells a role. Descriptors come with the record.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum ToRole {
+    /// The first record: the configuration as it was written and checked.
+    Orders {
+        /// What the file said.
+        configuration: String,
+        /// Where it was, for messages of the log.
+        path: String,
+        /// What for.
+        situation: Situation,
+    },
+    /// One end of an arrow comes with this; an older end of the same arrow is void.
+    Arrow(Arrow),
+    /// A listening socket comes with this.
+    Listener(Listener),
+    /// All that this role needs was given.
+    Begin,
+    /// End in order.
+    Stop,
+}
+
+/// What a role tells the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum FromRole {
+    /// It serves.
+    Ready,
+    /// It cannot go on, and starting it again would not help; said before it ends.
+    Hopeless(String),
+}

@@ -1,0 +1,38 @@
+//! One clock for a process: the wall's time when it began, and a steady clock since. It never runs
+//! backwards while the process lives, whatever happens to the wall's time.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Begins with the wall's time.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began: Instant,
+    began_micros: u64,
+}
+
+impl Clock {
+    /// Reads the wall's time once.
+    pub fn start() -> Self {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            began: Instant::now(),
+            began_micros: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Microseconds since 1970-01-01T00:00:00 UTC.
+    pub fn now_micros(&self) -> u64 {
+        let since = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.began_micros.saturating_add(since)
+    }
+
+    /// The steady clock's instant at which [`Clock::now_micros`] will say `micros`; now, if it is past.
+    pub fn instant_at(&self, micros: u64) -> Instant {
+        let wait = std::time::Duration::from_micros(micros.saturating_sub(self.began_micros));
+        // Beyond what an Instant can say (NEVER): a year, after which a waiter just looks again.
+        let year = std::time::Duration::from_hours(365 * 24);
+        self.began.checked_add(wait.min(year)).unwrap_or(self.began)
+    }
+}

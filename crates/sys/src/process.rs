@@ -1,0 +1,102 @@
+//! Processes: start a role as a new image of this program, with one descriptor and nothing else.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+/// Where a role finds the socket to its supervisor.
+pub const BIRTH_FD: RawFd = 3;
+
+/// Starts this program anew with `arguments`, an empty environment, standard output and error as ours,
+/// and `birth` as descriptor [`BIRTH_FD`]. Every other descriptor is closed. The child gets SIGKILL
+/// when its parent thread ends.
+pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child> {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    let birth_fd = birth.as_raw_fd();
+    let parent = std::process::id();
+    // SAFETY: between fork and exec only async-signal-safe calls are made (dup3, close_range, prctl,
+    // getppid), no memory is allocated and no lock is taken.
+    unsafe {
+        command.pre_exec(move || {
+            if birth_fd == BIRTH_FD {
+                let flags = libc::fcntl(birth_fd, libc::F_GETFD);
+                check(libc::fcntl(
+                    birth_fd,
+                    libc::F_SETFD,
+                    flags & !libc::FD_CLOEXEC,
+                ))?;
+            } else {
+                check(libc::dup3(birth_fd, BIRTH_FD, 0))?;
+            }
+            // Mark, do not close: std's own pipe that reports a failed exec must live until exec.
+            check_long(libc::syscall(
+                libc::SYS_close_range,
+                BIRTH_FD + 1,
+                u32::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            ))?;
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            if libc::getppid().unsigned_abs() != parent {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            Ok(())
+        });
+    }
+    command.spawn()
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    check_long(result.into())
+}
+
+fn check_long(result: libc::c_long) -> io::Result<()> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// In a role: takes the socket to the supervisor. `None` when this process was not started as a role,
+/// or took it before.
+pub fn take_birth_socket() -> Option<OwnedFd> {
+    static TAKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    if TAKEN.swap(true, std::sync::atomic::Ordering::SeqCst) {
+        return None;
+    }
+    // SAFETY: fcntl with F_GETFD touches no memory; it only asks whether the descriptor is open.
+    if unsafe { libc::fcntl(BIRTH_FD, libc::F_GETFD) } < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor is open, was put there for us by `start_role` before this image began, and
+    // the flag above lets this happen once in a process.
+    let birth = unsafe { OwnedFd::from_raw_fd(BIRTH_FD) };
+    // SAFETY: F_SETFD touches no memory.
+    unsafe { libc::fcntl(BIRTH_FD, libc::F_SETFD, libc::FD_CLOEXEC) };
+    Some(birth)
+}
+
+/// Raises the limit of open files to what the system allows, at most `wanted`; gives the limit in force.
+pub fn raise_file_limit(wanted: u64) -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let old = getrlimit(Resource::Nofile);
+    let limit = old.maximum.unwrap_or(u64::MAX).min(wanted);
+    let new = Rlimit {
+        current: Some(limit),
+        maximum: old.maximum,
+    };
+    if old.current.is_some_and(|current| current < limit)
+        && setrlimit(Resource::Nofile, new).is_ok()
+    {
+        return limit;
+    }
+    old.current.unwrap_or(u64::MAX)
+}
+
+/// Ends a process that we started, at once.
+pub fn kill(child: &mut Child) {
+    // A child that is gone already is what was wanted.
+    let _ = child.kill();
+}
