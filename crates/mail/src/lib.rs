@@ -2,6 +2,7 @@
 //! or touches the world. Every other room speaks in these words.
 
 pub mod destination;
+pub mod dsn;
 pub mod envelope;
 pub mod limits;
 pub mod outcome;

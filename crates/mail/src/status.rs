@@ -50,6 +50,16 @@ impl Status {
         self.class
     }
 
+    /// The second number: what it is about (RFC 3463 §3).
+    pub const fn subject(self) -> u16 {
+        self.subject
+    }
+
+    /// The same code in another class.
+    pub const fn with_class(self, class: Class) -> Self {
+        Self { class, ..self }
+    }
+
     /// Reads `2.1.5` from the start of `text`; gives the code and what follows it.
     /// `None` where the text does not begin with one, followed by a blank or the end.
     pub fn parse_prefix(text: &str) -> Option<(Self, &str)> {

@@ -1,0 +1,596 @@
+//! The queue brain: what is kept, when it is sent, and what is said of it. Accepts come in, entries for the
+//! spool, attempts for the transports and answers go out. Shape: [`Queue::handle`], [`Queue::poll`],
+//! [`Queue::wake_at`].
+//!
+//! 250 is [`Output::Accepted`], and it comes out only after the batch that holds the message was
+//! committed. What an attempt decided is written with the next commit; a permanent failure and the
+//! report that it owes are one entry.
+
+mod attempt;
+mod report;
+
+use crate::schedule::{Filter, Retry, Sites, View};
+use crate::{Accepted, Content, Entry, State, Stored};
+use mail::{
+    Cause, Destination, Envelope, Mailbox, Outcome, QueueId, Received, Recipient, ReversePath,
+    Route, Time,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A commit that failed is made again after this.
+const COMMIT_AGAIN: Duration = Duration::from_secs(1);
+/// What a transport that died had is tried again after this.
+const LOST_AGAIN: Duration = Duration::from_secs(1);
+
+/// Routing and aliases, as the configuration says them: static, no I/O.
+pub trait Router {
+    /// Where mail for this mailbox goes; asked anew at each attempt.
+    fn route(&self, mailbox: &Mailbox) -> Route;
+    /// Whom a report to this mailbox goes to, after aliases; empty where nobody has the name.
+    fn recipients(&self, mailbox: &Mailbox) -> Vec<Recipient>;
+}
+
+/// What the brain is told.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// The host name that we publish.
+    pub hostname: Box<str>,
+    /// Who gets what nobody else can be told.
+    pub postmaster: Mailbox,
+    /// The pause before the second attempt.
+    pub retry_delay_min: Duration,
+    /// The longest pause between attempts.
+    pub retry_delay_max: Duration,
+    /// How long a message is tried.
+    pub expiry: Duration,
+    /// Attempts under way at once, in all.
+    pub attempts_max: usize,
+    /// Recipients of one attempt.
+    pub recipients_max: usize,
+    /// Octets of the original's header section that a report may carry.
+    pub header_octets: usize,
+}
+
+impl Parameters {
+    /// The defaults; `None` where the host name is no domain.
+    pub fn new(hostname: &str) -> Option<Self> {
+        Some(Self {
+            hostname: hostname.into(),
+            postmaster: Mailbox::parse(&format!("postmaster@{hostname}")).ok()?,
+            retry_delay_min: Duration::from_mins(5),
+            retry_delay_max: Duration::from_hours(4),
+            expiry: Duration::from_hours(5 * 24),
+            attempts_max: 500,
+            recipients_max: 100,
+            header_octets: 64 * 1024,
+        })
+    }
+}
+
+/// A message that is to be kept.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Where it comes from; nothing for our own reports.
+    pub received: Option<Received>,
+    /// Its content.
+    pub content: Content,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Keep this.
+    Accept {
+        /// Comes back with the answer.
+        token: u64,
+        /// What to keep.
+        message: NewMessage,
+    },
+    /// A batch is durable, or nothing of it is.
+    Committed {
+        /// Which.
+        batch: u64,
+        /// Whether it is.
+        ok: bool,
+    },
+    /// An attempt ended; recipients that are not named stay undecided.
+    Ended {
+        /// Which.
+        attempt: u64,
+        /// Recipient numbers and outcomes.
+        outcomes: Vec<(u32, Outcome)>,
+    },
+    /// The transport that had this attempt is gone; nothing is known of it.
+    Lost {
+        /// Which.
+        attempt: u64,
+    },
+    /// The first octets of a message's content, as asked for.
+    Header {
+        /// Which.
+        queue_id: QueueId,
+        /// At most [`Parameters::header_octets`]; empty where it cannot be read.
+        octets: Vec<u8>,
+    },
+    /// The administrator: attempt these now.
+    Retry {
+        /// Comes back with the count.
+        token: u64,
+        /// Which.
+        filter: Filter,
+    },
+    /// Hold these back.
+    Hold {
+        /// Comes back with the count.
+        token: u64,
+        /// Which.
+        filter: Filter,
+    },
+    /// Take a hold back.
+    Release {
+        /// Comes back with the count.
+        token: u64,
+        /// Which.
+        filter: Filter,
+    },
+    /// Forget these, without a report.
+    Drop {
+        /// Comes back with the count.
+        token: u64,
+        /// Which.
+        filter: Filter,
+    },
+    /// Time passed.
+    Wake,
+}
+
+/// What is to be done, in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Make these durable, together.
+    Commit {
+        /// Names the batch.
+        batch: u64,
+        /// What.
+        entries: Vec<Entry>,
+    },
+    /// The message is ours: say 250.
+    Accepted {
+        /// Of the question.
+        token: u64,
+        /// Its name.
+        queue_id: QueueId,
+    },
+    /// It is not: nothing of it is kept.
+    Refused {
+        /// Of the question.
+        token: u64,
+    },
+    /// Take this message there.
+    Attempt {
+        /// Names the attempt.
+        attempt: u64,
+        /// Where to.
+        destination: Destination,
+        /// The message.
+        queue_id: QueueId,
+        /// Whom failures go to.
+        reverse_path: ReversePath,
+        /// For whom.
+        recipients: Vec<(u32, Mailbox)>,
+        /// Whether content has octets above 127.
+        eight_bit: bool,
+    },
+    /// Read the first octets of this message's content.
+    NeedHeader {
+        /// Which.
+        queue_id: QueueId,
+    },
+    /// For the log.
+    Event(Event),
+    /// So many messages were meant.
+    Done {
+        /// Of the question.
+        token: u64,
+        /// How many.
+        count: u64,
+    },
+}
+
+/// What the log is told.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A message is durable.
+    Accepted {
+        /// Its name.
+        queue_id: QueueId,
+        /// Where it comes from.
+        peer: Option<std::net::IpAddr>,
+        /// Whom failures go to.
+        reverse_path: ReversePath,
+        /// How many recipients.
+        recipients: usize,
+        /// Octets of content.
+        octets: u64,
+    },
+    /// How an attempt ended for a recipient.
+    Outcome {
+        /// The message.
+        queue_id: QueueId,
+        /// The recipient.
+        mailbox: Mailbox,
+        /// Where it was tried.
+        destination: Option<Destination>,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A report is kept.
+    DsnQueued {
+        /// The report.
+        queue_id: QueueId,
+        /// The message it is about.
+        about: QueueId,
+    },
+    /// A message is done with.
+    Ended {
+        /// Which.
+        queue_id: QueueId,
+    },
+    /// A message is kept as dead.
+    Dead {
+        /// Which.
+        queue_id: QueueId,
+    },
+    /// A message was dropped by the administrator.
+    Dropped {
+        /// Which.
+        queue_id: QueueId,
+    },
+}
+
+/// A message as the brain holds it.
+#[derive(Debug)]
+struct Message {
+    stored: Stored,
+    /// Groups of recipients that wait for a site or are under way.
+    under_way: usize,
+    /// Failures that are not written yet, because their report is not made yet.
+    failures: Vec<(u32, Cause, bool)>,
+    /// The header section was asked for.
+    header_asked: bool,
+}
+
+/// What of a batch is to be done when it is durable, or is not.
+#[derive(Debug, Default)]
+struct Batch {
+    accepts: Vec<(u64, Stored, Option<std::net::IpAddr>)>,
+    reports: Vec<(Stored, QueueId)>,
+    /// Written again if the batch fails.
+    progress: Vec<Entry>,
+}
+
+/// The brain.
+pub struct Queue<R: Router> {
+    parameters: Parameters,
+    router: R,
+    retry: Retry,
+    highest: u64,
+    messages: BTreeMap<QueueId, Message>,
+    due: BTreeSet<(Time, QueueId)>,
+    sites: Sites,
+    /// What the next commit will hold.
+    entries: Vec<Entry>,
+    batch: Batch,
+    batches: HashMap<u64, Batch>,
+    batch_number: u64,
+    /// Entries of a batch that failed, and when to write them again.
+    again: Vec<Entry>,
+    again_at: Time,
+    outputs: VecDeque<Output>,
+}
+
+impl<R: Router> Queue<R> {
+    /// A brain with what the spool held; `highest` is the greatest queue id ever given, `seed` scatters
+    /// retry times.
+    pub fn new(
+        parameters: Parameters,
+        router: R,
+        recovered: Vec<Stored>,
+        highest: u64,
+        seed: u64,
+        now: Time,
+    ) -> Self {
+        let retry = Retry::new(parameters.retry_delay_min, parameters.retry_delay_max, seed);
+        let mut queue = Self {
+            sites: Sites::new(parameters.attempts_max),
+            parameters,
+            router,
+            retry,
+            highest: highest.max(now.as_micros()),
+            messages: BTreeMap::new(),
+            due: BTreeSet::new(),
+            entries: Vec::new(),
+            batch: Batch::default(),
+            batches: HashMap::new(),
+            batch_number: 0,
+            again: Vec::new(),
+            again_at: Time::NEVER,
+            outputs: VecDeque::new(),
+        };
+        for stored in recovered {
+            queue.insert(stored);
+        }
+        queue
+    }
+
+    /// Takes what happened; never blocks, never fails.
+    pub fn handle(&mut self, input: Input, now: Time) {
+        match input {
+            Input::Accept { token, message } => self.accept(token, message, now),
+            Input::Committed { batch, ok } => self.committed(batch, ok, now),
+            Input::Ended { attempt, outcomes } => self.ended(attempt, outcomes, now),
+            Input::Lost { attempt } => self.lost(attempt, now),
+            Input::Header { queue_id, octets } => self.header_came(queue_id, &octets, now),
+            Input::Retry { token, filter } => self.each(token, &filter, now, |queue, id| {
+                queue.set_due(id, now);
+            }),
+            Input::Hold { token, filter } => self.each(token, &filter, now, |queue, id| {
+                queue.set_held(id, true, now);
+            }),
+            Input::Release { token, filter } => {
+                self.each(token, &filter, now, |queue, id| {
+                    queue.set_held(id, false, now);
+                });
+            }
+            Input::Drop { token, filter } => self.each(token, &filter, now, Self::forget),
+            Input::Wake => {}
+        }
+        self.work(now);
+    }
+
+    /// What to do next. All that one turn wrote goes into one batch.
+    pub fn poll(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() && !self.entries.is_empty() {
+            self.batch_number += 1;
+            self.batches
+                .insert(self.batch_number, std::mem::take(&mut self.batch));
+            let entries = std::mem::take(&mut self.entries);
+            return Some(Output::Commit {
+                batch: self.batch_number,
+                entries,
+            });
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Queue::handle`] with [`Input::Wake`].
+    pub fn wake_at(&self) -> Time {
+        let due = self.due.first().map_or(Time::NEVER, |(time, _)| *time);
+        due.min(self.again_at)
+    }
+
+    /// The message that an attempt under way is about.
+    pub fn message_of(&self, attempt: u64) -> Option<QueueId> {
+        self.sites.message_of(attempt)
+    }
+
+    /// Octets of content to read for [`Output::NeedHeader`].
+    pub fn header_octets(&self) -> usize {
+        self.parameters.header_octets
+    }
+
+    /// All messages, oldest first.
+    pub fn messages(&self) -> impl Iterator<Item = View<'_>> {
+        self.messages.values().map(|message| View {
+            stored: &message.stored,
+            sending: message.under_way > 0,
+        })
+    }
+
+    fn insert(&mut self, stored: Stored) {
+        let queue_id = stored.queue_id;
+        self.highest = self.highest.max(queue_id.as_u64());
+        if !stored.state.held && !stored.state.dead {
+            self.due.insert((stored.state.next_attempt, queue_id));
+        }
+        let message = Message {
+            stored,
+            under_way: 0,
+            failures: Vec::new(),
+            header_asked: false,
+        };
+        self.messages.insert(queue_id, message);
+    }
+
+    fn next_id(&mut self, now: Time) -> QueueId {
+        self.highest = (self.highest + 1).max(now.as_micros());
+        QueueId::from_u64(self.highest)
+    }
+
+    fn accept(&mut self, token: u64, message: NewMessage, now: Time) {
+        let queue_id = self.next_id(now);
+        let NewMessage {
+            envelope,
+            received,
+            content,
+        } = message;
+        let peer = received.as_ref().map(|r| r.peer);
+        let trace = received
+            .map(|r| r.field(queue_id, envelope.arrival))
+            .unwrap_or_default();
+        let stored = Stored {
+            queue_id,
+            octets: content.octets(),
+            state: State::new(envelope.recipients.len(), now),
+            envelope: envelope.clone(),
+        };
+        self.entries.push(Entry::Accept(Accepted {
+            queue_id,
+            envelope,
+            trace: Arc::from(trace),
+            content,
+        }));
+        self.batch.accepts.push((token, stored, peer));
+    }
+
+    fn committed(&mut self, batch: u64, ok: bool, now: Time) {
+        let Some(batch) = self.batches.remove(&batch) else {
+            return;
+        };
+        for (token, stored, peer) in batch.accepts {
+            if !ok {
+                self.outputs.push_back(Output::Refused { token });
+                continue;
+            }
+            let queue_id = stored.queue_id;
+            self.outputs.push_back(Output::Accepted { token, queue_id });
+            self.outputs.push_back(Output::Event(Event::Accepted {
+                queue_id,
+                peer,
+                reverse_path: stored.envelope.reverse_path.clone(),
+                recipients: stored.envelope.recipients.len(),
+                octets: stored.octets,
+            }));
+            self.insert(stored);
+        }
+        if ok {
+            for (stored, about) in batch.reports {
+                let queue_id = stored.queue_id;
+                self.outputs
+                    .push_back(Output::Event(Event::DsnQueued { queue_id, about }));
+                self.insert(stored);
+            }
+        } else {
+            self.again.extend(batch.progress);
+            self.again_at = now + COMMIT_AGAIN;
+        }
+    }
+
+    /// Does what is due.
+    fn work(&mut self, now: Time) {
+        if now >= self.again_at {
+            self.again_at = Time::NEVER;
+            for entry in std::mem::take(&mut self.again) {
+                self.write(entry);
+            }
+        }
+        while let Some((time, queue_id)) = self.due.first().copied() {
+            if time > now {
+                break;
+            }
+            self.due.pop_first();
+            self.begin(queue_id, now);
+        }
+        self.pump(now);
+    }
+
+    /// Puts a progress entry into the next commit, remembering it until it is durable.
+    fn write(&mut self, entry: Entry) {
+        if let Entry::Progress {
+            queue_id, reports, ..
+        } = &entry
+        {
+            for report in reports {
+                let stored = Stored {
+                    queue_id: report.queue_id,
+                    envelope: report.envelope.clone(),
+                    octets: report.content.octets(),
+                    state: State::new(report.envelope.recipients.len(), report.envelope.arrival),
+                };
+                self.batch.reports.push((stored, *queue_id));
+            }
+        }
+        self.batch.progress.push(entry.clone());
+        self.entries.push(entry);
+    }
+
+    /// Does something to each message that a filter means, and says how many there were.
+    fn each(&mut self, token: u64, filter: &Filter, now: Time, deed: impl Fn(&mut Self, QueueId)) {
+        let meant: Vec<QueueId> = self
+            .messages()
+            .filter(|view| filter.matches(view, now))
+            .map(|view| view.stored.queue_id)
+            .collect();
+        for queue_id in &meant {
+            deed(self, *queue_id);
+        }
+        self.outputs.push_back(Output::Done {
+            token,
+            count: meant.len() as u64,
+        });
+    }
+
+    fn set_due(&mut self, queue_id: QueueId, now: Time) {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return;
+        };
+        let state = &mut message.stored.state;
+        if state.held {
+            return;
+        }
+        self.due.remove(&(state.next_attempt, queue_id));
+        // A dead message may be tried again: its reader was told to.
+        let revived = std::mem::replace(&mut state.dead, false);
+        state.next_attempt = now;
+        if message.under_way == 0 {
+            self.due.insert((now, queue_id));
+        }
+        // A site that was left alone is tried again too: the administrator knows something.
+        self.sites.forget_pauses();
+        if revived {
+            self.write_state(queue_id);
+        }
+    }
+
+    fn set_held(&mut self, queue_id: QueueId, held: bool, now: Time) {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return;
+        };
+        let state = &mut message.stored.state;
+        if state.held == held {
+            return;
+        }
+        state.held = held;
+        self.due.remove(&(state.next_attempt, queue_id));
+        if !held && !state.dead && message.under_way == 0 {
+            state.next_attempt = now;
+            self.due.insert((now, queue_id));
+        }
+        self.write_state(queue_id);
+    }
+
+    fn write_state(&mut self, queue_id: QueueId) {
+        if let Some(message) = self.messages.get(&queue_id) {
+            let state = Some(message.stored.state.clone());
+            self.write(Entry::Progress {
+                queue_id,
+                state,
+                reports: Vec::new(),
+            });
+        }
+    }
+
+    /// The administrator's drop: no report.
+    fn forget(&mut self, queue_id: QueueId) {
+        if let Some(message) = self.messages.remove(&queue_id) {
+            self.due
+                .remove(&(message.stored.state.next_attempt, queue_id));
+            self.write(Entry::Progress {
+                queue_id,
+                state: None,
+                reports: Vec::new(),
+            });
+            self.outputs
+                .push_back(Output::Event(Event::Dropped { queue_id }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+//! Attempts: from a due message to its outcomes.
+
+use super::{Event, LOST_AGAIN, Message, Output, Queue, Router};
+use crate::schedule::Group;
+use crate::{Entry, Standing};
+use mail::{Cause, Destination, Outcome, QueueId, Route, Time};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+impl<R: Router> Queue<R> {
+    /// A message is due: sends its recipients to their sites, or gives them up.
+    pub(super) fn begin(&mut self, queue_id: QueueId, now: Time) {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return;
+        };
+        let state = &message.stored.state;
+        if state.held || state.dead || message.under_way > 0 || message.header_asked {
+            return;
+        }
+        let expired = now.since(message.stored.envelope.arrival) >= self.parameters.expiry
+            && state.attempts > 0;
+        let mut groups: BTreeMap<Destination, Vec<u32>> = BTreeMap::new();
+        let mut ended = Vec::new();
+        for (number, standing) in (0u32..).zip(&state.recipients) {
+            let Standing::Waiting(last) = standing else {
+                continue;
+            };
+            let recipient = &message.stored.envelope.recipients[number as usize];
+            if expired {
+                ended.push((
+                    number,
+                    None,
+                    Outcome::Failed(expired_cause(last.as_deref())),
+                ));
+                continue;
+            }
+            match self.router.route(&recipient.mailbox) {
+                Route::To(destination) => groups.entry(destination).or_default().push(number),
+                Route::Nowhere(status, words) => {
+                    ended.push((
+                        number,
+                        None,
+                        Outcome::Failed(Cause::Ours(status, Cow::Borrowed(words))),
+                    ));
+                }
+            }
+        }
+        for (destination, numbers) in groups {
+            for numbers in numbers.chunks(self.parameters.recipients_max) {
+                message.under_way += 1;
+                self.sites.wait(Group {
+                    queue_id,
+                    destination: destination.clone(),
+                    numbers: numbers.to_vec(),
+                });
+            }
+        }
+        if !ended.is_empty()
+            || self
+                .messages
+                .get(&queue_id)
+                .is_some_and(|m| m.under_way == 0)
+        {
+            self.apply(queue_id, ended, now);
+        }
+    }
+
+    /// Starts what the sites' windows let through; what a site that is left alone holds is deferred.
+    pub(super) fn pump(&mut self, now: Time) {
+        while let Some((group, cause)) = self.sites.give_back(now) {
+            let outcomes = group.numbers.iter().map(|n| {
+                (
+                    *n,
+                    Some(group.destination.clone()),
+                    Outcome::Deferred(cause.clone()),
+                )
+            });
+            let outcomes = outcomes.collect();
+            self.finish(group.queue_id, outcomes, now);
+        }
+        while let Some((attempt, group)) = self.sites.start(now) {
+            let Some(message) = self.messages.get(&group.queue_id) else {
+                self.sites.end(attempt);
+                continue;
+            };
+            let envelope = &message.stored.envelope;
+            let mailbox = |n: &u32| (*n, envelope.recipients[*n as usize].mailbox.clone());
+            self.outputs.push_back(Output::Attempt {
+                attempt,
+                destination: group.destination,
+                queue_id: group.queue_id,
+                reverse_path: envelope.reverse_path.clone(),
+                recipients: group.numbers.iter().map(mailbox).collect(),
+                eight_bit: envelope.eight_bit,
+            });
+        }
+    }
+
+    /// An attempt ended.
+    pub(super) fn ended(&mut self, attempt: u64, outcomes: Vec<(u32, Outcome)>, now: Time) {
+        let Some(group) = self.sites.end(attempt) else {
+            return;
+        };
+        self.sites.learn(&group.destination, &outcomes, now);
+        // Only what was asked, each once.
+        let mut asked = group.numbers;
+        let mut known = Vec::new();
+        for (number, outcome) in outcomes {
+            if let Some(place) = asked.iter().position(|n| *n == number) {
+                asked.swap_remove(place);
+                known.push((number, Some(group.destination.clone()), outcome));
+            }
+        }
+        self.finish(group.queue_id, known, now);
+    }
+
+    /// A transport died with an attempt: it is tried again soon, and does not count.
+    pub(super) fn lost(&mut self, attempt: u64, now: Time) {
+        let Some(group) = self.sites.end(attempt) else {
+            return;
+        };
+        let Some(message) = self.messages.get_mut(&group.queue_id) else {
+            return;
+        };
+        message.under_way -= 1;
+        if message.under_way == 0 && !message.stored.state.held && !message.header_asked {
+            let state = &mut message.stored.state;
+            self.due.remove(&(state.next_attempt, group.queue_id));
+            state.next_attempt = now + LOST_AGAIN;
+            self.due.insert((state.next_attempt, group.queue_id));
+        }
+    }
+
+    fn finish(
+        &mut self,
+        queue_id: QueueId,
+        outcomes: Vec<(u32, Option<Destination>, Outcome)>,
+        now: Time,
+    ) {
+        if let Some(message) = self.messages.get_mut(&queue_id) {
+            message.under_way -= 1;
+            self.apply(queue_id, outcomes, now);
+        }
+    }
+
+    /// Takes outcomes into the message's standing, and writes it.
+    fn apply(
+        &mut self,
+        queue_id: QueueId,
+        outcomes: Vec<(u32, Option<Destination>, Outcome)>,
+        now: Time,
+    ) {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return;
+        };
+        let attempt = message.stored.state.attempts + 1;
+        for (number, destination, outcome) in outcomes {
+            let inner = destination.as_ref().is_some_and(Destination::is_inner);
+            let standing = &mut message.stored.state.recipients[number as usize];
+            match &outcome {
+                Outcome::Delivered => *standing = Standing::Delivered,
+                Outcome::Deferred(_) => {
+                    *standing = Standing::Waiting(Some(Box::new(outcome.clone())));
+                }
+                // It stays waiting until its report can be written with it.
+                Outcome::Failed(cause) => message.failures.push((number, cause.clone(), inner)),
+            }
+            let mailbox = message.stored.envelope.recipients[number as usize]
+                .mailbox
+                .clone();
+            self.outputs.push_back(Output::Event(Event::Outcome {
+                queue_id,
+                mailbox,
+                destination,
+                attempt,
+                outcome,
+            }));
+        }
+        if message.under_way > 0 {
+            // Others are still under way; what is known is written now.
+            self.write_state(queue_id);
+            return;
+        }
+        message.stored.state.attempts = attempt;
+        if !message.failures.is_empty() {
+            message.header_asked = true;
+            self.outputs.push_back(Output::NeedHeader { queue_id });
+            self.write_state(queue_id);
+            return;
+        }
+        self.conclude(queue_id, Vec::new(), now);
+    }
+
+    /// A round of attempts is over: waits for the next, or is done with.
+    pub(super) fn conclude(&mut self, queue_id: QueueId, reports: Vec<crate::Accepted>, now: Time) {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return;
+        };
+        let waiting = |message: &Message| {
+            message
+                .stored
+                .state
+                .recipients
+                .iter()
+                .any(|s| matches!(s, Standing::Waiting(_)))
+        };
+        if message.stored.state.dead {
+            let state = Some(message.stored.state.clone());
+            self.write(Entry::Progress {
+                queue_id,
+                state,
+                reports,
+            });
+            self.outputs
+                .push_back(Output::Event(Event::Dead { queue_id }));
+        } else if waiting(message) {
+            let state = &mut message.stored.state;
+            let last = message.stored.envelope.arrival + self.parameters.expiry;
+            let next = self.retry.next(state.attempts, now);
+            // The last attempt is made when the message expires, not up to four hours later.
+            state.next_attempt = if now < last { next.min(last) } else { next };
+            if !state.held {
+                self.due.insert((state.next_attempt, queue_id));
+            }
+            let state = Some(state.clone());
+            self.write(Entry::Progress {
+                queue_id,
+                state,
+                reports,
+            });
+        } else {
+            self.messages.remove(&queue_id);
+            self.write(Entry::Progress {
+                queue_id,
+                state: None,
+                reports,
+            });
+            self.outputs
+                .push_back(Output::Event(Event::Ended { queue_id }));
+        }
+    }
+}
+
+/// What a message that is given up is reported with: the last thing that was heard.
+fn expired_cause(last: Option<&Outcome>) -> Cause {
+    use mail::{Class, Status};
+    match last {
+        Some(Outcome::Deferred(cause) | Outcome::Failed(cause)) => cause.clone(),
+        _ => Cause::Ours(
+            Status::new(Class::Permanent, 4, 7),
+            Cow::Borrowed("it could not be delivered in time"),
+        ),
+    }
+}

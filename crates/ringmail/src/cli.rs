@@ -1,0 +1,183 @@
+//! The commands, as PRODUCT's users meet them. Exit codes: 0 yes or done, 1 the answer is no, 2 usage,
+//! 3 configuration error, 4 no daemon to ask, 5 not permitted, 6 temporary, 69 not built yet.
+
+pub mod control;
+pub mod explain;
+mod queue;
+mod run;
+mod send;
+pub mod try_it;
+
+use crate::config::{Config, Errors};
+use crate::ipc::spawn::{Role, Situation};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Done, or yes.
+pub const DONE: u8 = 0;
+/// The answer is no.
+pub const NO: u8 = 1;
+/// The command line is wrong.
+pub const USAGE: u8 = 2;
+/// The configuration is wrong; starting again would not help.
+pub const CONFIGURATION: u8 = 3;
+/// No daemon answers.
+pub const NO_DAEMON: u8 = 4;
+/// Not permitted.
+pub const NOT_PERMITTED: u8 = 5;
+/// Not now.
+pub const TEMPORARY: u8 = 6;
+/// The command is not built yet (`EX_UNAVAILABLE`).
+pub const NOT_BUILT: u8 = 69;
+
+/// Commands that later work brings; they say so and end with [`NOT_BUILT`].
+const LATER: [&str; 15] = [
+    "acme", "cert", "completions", "deliver", "dns", "key", "log", "lookup", "man", "migrate", "report", "setup", "top",
+    "user", "alias",
+];
+
+#[derive(Parser)]
+#[command(name = "ringmail", about = "A mail transfer agent of small sealed processes", disable_version_flag = true)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "/etc/ringmail/ringmail.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Print JSON; lists as JSON lines.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything on loopback, no root, no set-up: mail for any domain lands in Maildirs below DIR.
+    Try {
+        /// Where mail, spool and configuration lie.
+        #[arg(default_value = "ringmail-try")]
+        dir: PathBuf,
+    },
+    /// The supervisor, in the foreground.
+    Run,
+    /// Reads the configuration and says everything that is wrong with it.
+    Check,
+    /// The configuration as it is in force.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Is the daemon there, and well?
+    Health,
+    /// What would happen to a recipient, or where its mail goes.
+    #[command(subcommand)]
+    Explain(explain::Explain),
+    /// The messages that are here.
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// Sends a test message over SMTP, to our own mx listener.
+    Send(send::Send),
+    /// The spool.
+    #[command(subcommand)]
+    Spool(SpoolCommand),
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Every option with its value.
+    Show {
+        /// Defaults too.
+        #[arg(long)]
+        effective: bool,
+        /// Where each value comes from.
+        #[arg(long)]
+        origin: bool,
+    },
+    /// The options there are, as JSON.
+    Schema,
+}
+
+#[derive(Subcommand)]
+enum SpoolCommand {
+    /// Reads all of it, without changing anything, and says what is wrong. The daemon must not run.
+    Verify,
+}
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    if let [_, word, name] = &arguments[..]
+        && word == "role"
+        && let Some(role) = Role::from_name(name)
+    {
+        return crate::role::main(role);
+    }
+    let arguments = match Arguments::try_parse_from(&arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to standard output and is no error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { DONE });
+        }
+    };
+    ExitCode::from(obey(arguments))
+}
+
+fn obey(arguments: Arguments) -> u8 {
+    let (config, json) = (&arguments.config, arguments.json);
+    match arguments.command {
+        Command::Try { dir } => try_it::run(&dir),
+        Command::Run => run::run(config),
+        Command::Check => check(config),
+        Command::Config(ConfigCommand::Show { effective, origin }) => with_config(config, |config| {
+            print!("{}", config.show(effective, origin));
+            DONE
+        }),
+        Command::Config(ConfigCommand::Schema) => {
+            println!("{}", crate::config::schema());
+            DONE
+        }
+        Command::Health => with_config(config, |config| queue::health(config, json)),
+        Command::Explain(what) => with_config(config, |config| explain::explain(config, &what, json)),
+        Command::Queue(what) => with_config(config, |config| queue::obey(config, &what, json)),
+        Command::Send(what) => with_config(config, |config| send::send(config, &what)),
+        Command::Spool(SpoolCommand::Verify) => with_config(config, run::verify),
+        Command::Other(words) => other(words.first().map_or("", String::as_str)),
+    }
+}
+
+fn other(word: &str) -> u8 {
+    if LATER.contains(&word) {
+        eprintln!("ringmail {word}: not supported yet");
+        return NOT_BUILT;
+    }
+    eprintln!("ringmail: no command named {word:?}; see ringmail --help");
+    USAGE
+}
+
+fn check(path: &Path) -> u8 {
+    match load(path, Situation::Run) {
+        Ok(_) => {
+            println!("{}: no mistakes", path.display());
+            DONE
+        }
+        Err(errors) => refuse(&errors),
+    }
+}
+
+/// Loads a configuration; which situation it is for is told by the file itself where `try` wrote it.
+pub fn load(path: &Path, situation: Situation) -> Result<Config, Errors> {
+    Config::load(path, if try_it::wrote(path) { Situation::Try } else { situation })
+}
+
+fn refuse(errors: &Errors) -> u8 {
+    eprint!("{errors}");
+    CONFIGURATION
+}
+
+fn with_config(path: &Path, work: impl FnOnce(&Config) -> u8) -> u8 {
+    match load(path, Situation::Run) {
+        Ok(config) => work(&config),
+        Err(errors) => refuse(&errors),
+    }
+}

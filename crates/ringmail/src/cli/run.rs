@@ -1,0 +1,76 @@
+//! `ringmail run`, and reading a spool that nobody uses.
+
+use super::{CONFIGURATION, DONE, NO, load};
+use crate::config::Config;
+use crate::drive::disk::RealDisk;
+use crate::ipc::spawn::Situation;
+use crate::role::supervisor::{self, Start};
+use std::path::Path;
+
+/// Descriptors that a busy service may need.
+const FILES_MAX: u64 = 65_536;
+
+/// Runs the supervisor until it is told to stop.
+pub fn run(path: &Path) -> u8 {
+    match load(path, Situation::Run) {
+        Ok(config) => start(config, path, Situation::Run, "ready".into()),
+        Err(errors) => {
+            eprint!("{errors}");
+            CONFIGURATION
+        }
+    }
+}
+
+/// Opens the listeners, then supervises.
+pub fn start(config: Config, path: &Path, situation: Situation, ready: String) -> u8 {
+    crate::event::speak_as("supervisor");
+    sys::process::raise_file_limit(FILES_MAX);
+    let ended = crate::role::in_event_loop(async move {
+        let configuration = std::fs::read_to_string(path)?;
+        let listeners = supervisor::listeners(&config)?;
+        let path = path.display().to_string();
+        supervisor::run(Start { config, configuration, path, situation, ready }, listeners).await
+    });
+    match ended {
+        Ok(()) => DONE,
+        Err(error) => {
+            eprintln!("ringmail: {error}");
+            NO
+        }
+    }
+}
+
+/// Opens the spool as a start would and says what it found.
+pub fn verify(config: &Config) -> u8 {
+    let disk = match RealDisk::open(&config.spool) {
+        Ok(Some(disk)) => disk,
+        Ok(None) => {
+            eprintln!("ringmail: the spool is in use; stop the daemon first");
+            return NO;
+        }
+        Err(error) => {
+            eprintln!("ringmail: spool {}: {error}", config.spool.display());
+            return NO;
+        }
+    };
+    match ::queue::spool::Spool::open(disk, ::queue::spool::Options::default()) {
+        Ok((spool, recovered)) => {
+            for finding in &recovered.findings {
+                println!("{finding}");
+            }
+            let mut bad = 0;
+            for message in &recovered.messages {
+                if let Err(error) = spool.read(message.queue_id) {
+                    println!("{}: {error}", message.queue_id);
+                    bad += 1;
+                }
+            }
+            println!("{} messages, {bad} of them cannot be read", recovered.messages.len());
+            if bad == 0 && recovered.findings.is_empty() { DONE } else { NO }
+        }
+        Err(error) => {
+            eprintln!("ringmail: the spool cannot be opened: {error}");
+            NO
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A role's first and only descriptor: over it come its orders and the ends of its arrows.
+
+use crate::ipc::Misbehaved;
+use crate::ipc::spawn::{FromRole, ToRole};
+use std::io;
+use std::os::fd::OwnedFd;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+/// Largest record: the configuration and a little more. Bounded by what a socket's buffer takes at once.
+pub const RECORD_OCTETS: usize = 160 * 1024;
+/// Largest configuration file.
+pub const CONFIGURATION_OCTETS: usize = 128 * 1024;
+
+/// One end of the socket between supervisor and role.
+pub struct Birth(UnixStream);
+
+impl Birth {
+    /// Takes an end, a socket of [`sys::socket::Kind::SeqPacket`]; within a runtime.
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self(UnixStream::from_std(socket.into())?))
+    }
+
+    /// In the role: what the supervisor says; `None` when it is gone.
+    pub async fn orders(&self) -> io::Result<Option<(ToRole, Option<OwnedFd>)>> {
+        self.hear().await
+    }
+
+    /// In the supervisor: what the role says; `None` when it is gone.
+    pub async fn report(&self) -> io::Result<Option<FromRole>> {
+        Ok(self.hear().await?.map(|(record, _)| record))
+    }
+
+    /// In the supervisor: says something to the role. The socket's buffer takes all that is ever said at
+    /// once; a role that does not read so little is as good as dead, and the error says so.
+    pub fn order(&self, record: &ToRole, fd: Option<&OwnedFd>) -> io::Result<()> {
+        use std::os::fd::AsFd;
+        let octets = postcard::to_stdvec(record).map_err(io::Error::other)?;
+        let fds: Vec<_> = fd.iter().map(|fd| fd.as_fd()).collect();
+        sys::socket::send(&self.0, &octets, &fds).map(|_| ())
+    }
+
+    /// In the role: says something to the supervisor. Nobody may be there any more; then this process is
+    /// about to end anyway.
+    pub fn tell(&self, record: &FromRole) {
+        if let Ok(octets) = postcard::to_stdvec(record) {
+            let _ = sys::socket::send(&self.0, &octets, &[]);
+        }
+    }
+
+    async fn hear<T: serde::de::DeserializeOwned>(
+        &self,
+    ) -> io::Result<Option<(T, Option<OwnedFd>)>> {
+        let mut octets = vec![0; RECORD_OCTETS];
+        let mut fds = Vec::new();
+        let count = self
+            .0
+            .async_io(Interest::READABLE, || {
+                sys::socket::receive(&self.0, &mut octets, &mut fds)
+            })
+            .await;
+        let count = match count {
+            Ok(0) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+            other => other?,
+        };
+        let bad = |_| io::Error::other(Misbehaved("a record that does not decode"));
+        let (record, rest) = postcard::take_from_bytes(&octets[..count]).map_err(bad)?;
+        if !rest.is_empty() || fds.len() > 1 {
+            return Err(io::Error::other(Misbehaved("more came than was said")));
+        }
+        Ok(Some((record, fds.pop())))
+    }
+}

@@ -1,0 +1,261 @@
+//! One connection to a next hop, over TCP or a Unix socket: feeds the client brain and does what it puts
+//! out. Used by relay for SMTP and by local for LMTP.
+
+use mail::{Cause, Class, Outcome, Status, Time};
+use smtp::client::{Message, Output, Parameters, Session};
+use smtp::content::Stuffing;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use sys::clock::Clock;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Content is put on the wire in pieces of this size.
+const PIECE_OCTETS: usize = 64 * 1024;
+/// Octets asked of the socket at once.
+const READ_OCTETS: usize = 8 * 1024;
+
+/// A stream to a next hop.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+/// The content of one message, with the trace field before it.
+pub struct Source {
+    /// Stands before the content.
+    pub trace: Box<str>,
+    /// The content itself.
+    pub content: SourceContent,
+}
+
+/// Where content is read from.
+pub enum SourceContent {
+    /// Memory.
+    Memory(Vec<u8>),
+    /// A file open for reading, and its length.
+    File(File, u64),
+}
+
+impl Source {
+    /// Octets of trace field and content.
+    pub fn octets(&self) -> u64 {
+        let content = match &self.content {
+            SourceContent::Memory(octets) => octets.len() as u64,
+            SourceContent::File(_, octets) => *octets,
+        };
+        self.trace.len() as u64 + content
+    }
+
+    /// Reads the piece at `offset`, counted from the trace field's first octet; empty at the end.
+    pub fn piece(&self, offset: u64) -> io::Result<Cow<'_, [u8]>> {
+        let trace = self.trace.as_bytes();
+        let past = match usize::try_from(offset) {
+            Ok(offset) if offset < trace.len() => return Ok(Cow::Borrowed(&trace[offset..])),
+            _ => offset - trace.len() as u64,
+        };
+        match &self.content {
+            SourceContent::Memory(octets) => {
+                let start = usize::try_from(past)
+                    .unwrap_or(usize::MAX)
+                    .min(octets.len());
+                let end = start.saturating_add(PIECE_OCTETS).min(octets.len());
+                Ok(Cow::Borrowed(&octets[start..end]))
+            }
+            SourceContent::File(file, octets) => {
+                let left = usize::try_from(octets.saturating_sub(past)).unwrap_or(usize::MAX);
+                let mut piece = vec![0; left.min(PIECE_OCTETS)];
+                file.read_exact_at(&mut piece, past)?;
+                Ok(Cow::Owned(piece))
+            }
+        }
+    }
+}
+
+/// A session with a next hop and its connection.
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    session: Session,
+    input: Vec<u8>,
+    clock: Clock,
+}
+
+/// How one message went.
+pub enum Went {
+    /// An outcome for each recipient.
+    Outcomes(Vec<Outcome>),
+    /// The session was of no use before anything was decided; another host may be.
+    Unusable(Cause),
+}
+
+impl Connection {
+    /// A connection that was just made.
+    pub fn new(stream: Box<dyn Stream>, parameters: Parameters, clock: Clock) -> Self {
+        let session = Session::new(parameters, Time::from_micros(clock.now_micros()));
+        Self {
+            stream,
+            session,
+            input: Vec::new(),
+            clock,
+        }
+    }
+
+    /// Whether it can take another message.
+    pub fn is_usable(&self) -> bool {
+        !self.session.is_closed()
+    }
+
+    /// Sends one message.
+    pub async fn deliver(&mut self, message: Message, source: &Source) -> Went {
+        let recipients = message.forward_paths.len();
+        let mut message = Some(message);
+        if self.session.is_idle()
+            && let Some(message) = message.take()
+        {
+            self.session.send(message, self.now());
+        }
+        let mut went = None;
+        loop {
+            while let Some(output) = self.session.poll() {
+                match output {
+                    Output::Content => {
+                        if let Err(cause) = self.send_content(Some(source)).await {
+                            self.broken(cause);
+                        }
+                    }
+                    Output::EmptyContent => {
+                        if let Err(cause) = self.send_content(None).await {
+                            self.broken(cause);
+                        }
+                    }
+                    Output::Outcomes(outcomes) => went = Some(Went::Outcomes(outcomes)),
+                    Output::Idle => {
+                        if let Some(message) = message.take() {
+                            self.session.send(message, self.now());
+                        }
+                    }
+                    Output::Unusable(cause) => went = Some(Went::Unusable(cause)),
+                    Output::Close => {}
+                }
+            }
+            // A session that ends in any way says how it went before it does.
+            if let Some(went) = went.take() {
+                return went;
+            }
+            if self.session.is_closed() {
+                let cause = Cause::Ours(
+                    Status::new(Class::Transient, 4, 2),
+                    Cow::Borrowed("the connection to the next hop was lost"),
+                );
+                return match message {
+                    Some(_) => Went::Unusable(cause),
+                    None => Went::Outcomes(vec![Outcome::Deferred(cause); recipients]),
+                };
+            }
+            self.turn().await;
+        }
+    }
+
+    /// Ends the session in order; what the other says to that does not matter.
+    pub async fn quit(mut self) {
+        self.session.quit(self.now());
+        let end = async {
+            while !self.session.is_closed() {
+                while self.session.poll().is_some() {}
+                self.turn().await;
+            }
+        };
+        // Not worth waiting for.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), end).await;
+    }
+
+    fn now(&self) -> Time {
+        Time::from_micros(self.clock.now_micros())
+    }
+
+    /// Our own content could not be read, or the connection broke while it was sent.
+    fn broken(&mut self, _cause: io::Error) {
+        self.session.lost();
+    }
+
+    /// Sends what is on the wire, then waits for octets, for the end, or for the session's time.
+    async fn turn(&mut self) {
+        let deadline = self.clock.instant_at(self.session.wake_at().as_micros());
+        let wire = std::mem::take(self.session.wire());
+        let work = async {
+            self.stream.write_all(&wire).await?;
+            self.input.reserve(READ_OCTETS);
+            self.stream.read_buf(&mut self.input).await
+        };
+        match tokio::time::timeout_at(deadline.into(), work).await {
+            Ok(Ok(1..)) => self.take_input(),
+            Ok(_) => self.session.lost(),
+            Err(_) => {
+                let now = self.now();
+                self.session.wake(now);
+            }
+        }
+    }
+
+    fn take_input(&mut self) {
+        let now = self.now();
+        let used = self.session.receive(&self.input, now);
+        self.input.drain(..used);
+    }
+
+    /// Sends content, and listens meanwhile: a server that has had enough says so early.
+    async fn send_content(&mut self, source: Option<&Source>) -> io::Result<()> {
+        let mut stuffing = Stuffing::default();
+        let mut wire = std::mem::take(self.session.wire());
+        let mut offset = 0;
+        if let Some(source) = source {
+            loop {
+                let piece = source.piece(offset)?;
+                if piece.is_empty() {
+                    break;
+                }
+                offset += piece.len() as u64;
+                stuffing.write(&piece, &mut wire);
+                if wire.len() >= PIECE_OCTETS {
+                    self.send_listening(&wire).await?;
+                    wire.clear();
+                }
+                if self.session.is_closed() {
+                    return Ok(());
+                }
+            }
+        }
+        stuffing.end(&mut wire);
+        self.send_listening(&wire).await?;
+        if !self.session.is_closed() {
+            self.session.content_sent(self.now());
+        }
+        Ok(())
+    }
+
+    async fn send_listening(&mut self, mut wire: &[u8]) -> io::Result<()> {
+        while !wire.is_empty() && !self.session.is_closed() {
+            let deadline = self.clock.instant_at(self.session.wake_at().as_micros());
+            let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
+            self.input.reserve(READ_OCTETS);
+            tokio::select! {
+                biased;
+                written = writing.write(wire) => {
+                    wire = &wire[written?..];
+                    let now = Time::from_micros(self.clock.now_micros());
+                    self.session.content_moves(now);
+                }
+                read = reading.read_buf(&mut self.input) => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::ConnectionReset.into());
+                    }
+                    self.take_input();
+                }
+                () = tokio::time::sleep_until(deadline.into()) => {
+                    let now = Time::from_micros(self.clock.now_micros());
+                    self.session.wake(now);
+                }
+            }
+        }
+        Ok(())
+    }
+}

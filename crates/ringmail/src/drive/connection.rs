@@ -1,0 +1,178 @@
+//! One SMTP client's connection: feeds the session brain and does what it puts out. What the session asks
+//! goes to a [`Desk`].
+
+use mail::{Public, Reply, Time};
+use smtp::server::{Answer, Output, Parameters, Question, Session, replies};
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use sys::clock::Clock;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Octets asked of the socket at once.
+const READ_OCTETS: usize = 32 * 1024;
+/// Content in memory is handed on to the desk when it reaches this.
+const SPILL_OCTETS: usize = 64 * 1024;
+/// How long a peer has to take the last reply.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Who answers a session's questions. One value a session.
+pub trait Desk {
+    /// May this peer talk to us?
+    fn connect(&mut self) -> Answer;
+    /// May this transaction begin?
+    fn mail(&mut self, session: &Session) -> Answer;
+    /// Is this the forward-path of [`Session::asked_recipient`] one we take mail for?
+    fn recipient(&mut self, session: &Session) -> Answer;
+    /// Takes content from `buffer`, as much as it likes; called when a good deal has come.
+    fn spill(&mut self, buffer: &mut Vec<u8>) -> impl Future<Output = ()>;
+    /// The content is void.
+    fn discard(&mut self);
+    /// Makes the message durable; what is left of its content is in `buffer`. With a yes comes the
+    /// public token of the message.
+    fn commit(
+        &mut self,
+        session: &Session,
+        buffer: &mut Vec<u8>,
+    ) -> impl Future<Output = (Answer, u64)>;
+}
+
+/// What a connection is told.
+pub struct Setting {
+    /// For the session.
+    pub parameters: Parameters,
+    /// The name that we publish.
+    pub hostname: Rc<str>,
+    /// The process's clock.
+    pub clock: Clock,
+    /// The session's name: the token in its replies.
+    pub token: u64,
+}
+
+/// IPv4 peers of a dual-stack listener are IPv4 before any rule, limit or log line.
+pub fn plain_ip(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+/// Serves one connection to its end; gives the session for the log.
+pub async fn serve<D: Desk>(
+    mut stream: TcpStream,
+    setting: &Setting,
+    desk: &mut D,
+) -> io::Result<Session> {
+    // A reply is small and must not wait for the acknowledgement of the one before.
+    stream.set_nodelay(true)?;
+    let now = || Time::from_micros(setting.clock.now_micros());
+    let mut session = Session::new(setting.parameters.clone(), now());
+    let (mut input, mut used) = (Vec::<u8>::new(), 0);
+    let (mut content, mut out) = (Vec::new(), Vec::new());
+    loop {
+        let taken = session.receive(&input[used..], &mut content, now());
+        used += taken;
+        if content.len() >= SPILL_OCTETS {
+            desk.spill(&mut content).await;
+        }
+        let mut busy = taken > 0 && used < input.len();
+        while let Some(output) = session.poll() {
+            busy = used < input.len();
+            match output {
+                Output::Reply(reply) => write_reply(reply, setting, setting.token, &mut out),
+                Output::Extensions => {
+                    let size = setting.parameters.content_octets_max;
+                    smtp::extension::write_offer(&setting.hostname, size, &mut out);
+                }
+                Output::Ask(Question::Connect) => session.answer(desk.connect(), now()),
+                Output::Ask(Question::Mail) => {
+                    let answer = desk.mail(&session);
+                    session.answer(answer, now());
+                }
+                Output::Ask(Question::Recipient) => {
+                    let answer = desk.recipient(&session);
+                    session.answer(answer, now());
+                }
+                Output::Ask(Question::Commit) => {
+                    send(&mut stream, &mut out, &mut session, &setting.clock).await?;
+                    let (answer, token) = desk.commit(&session, &mut content).await;
+                    content.clear();
+                    session.answer(answer, now());
+                    if let Some(Output::Reply(reply)) = session.poll() {
+                        let token = if answer == Answer::Accept {
+                            token
+                        } else {
+                            setting.token
+                        };
+                        write_reply(reply, setting, token, &mut out);
+                    }
+                }
+                Output::DiscardContent => {
+                    content.clear();
+                    desk.discard();
+                }
+                Output::Close => {
+                    // The peer may be gone already: nothing is lost with a last word.
+                    let _ = tokio::time::timeout(LINGER, async {
+                        stream.write_all(&out).await?;
+                        stream.shutdown().await
+                    })
+                    .await;
+                    return Ok(session);
+                }
+            }
+        }
+        if busy {
+            continue;
+        }
+        send(&mut stream, &mut out, &mut session, &setting.clock).await?;
+        if used == input.len() {
+            input.clear();
+            used = 0;
+            if input.capacity() > 2 * READ_OCTETS {
+                input = Vec::new();
+            }
+        } else if used > READ_OCTETS {
+            input.drain(..used);
+            used = 0;
+        }
+        input.reserve(READ_OCTETS);
+        let deadline = setting.clock.instant_at(session.wake_at().as_micros());
+        match tokio::time::timeout_at(deadline.into(), stream.read_buf(&mut input)).await {
+            Ok(Ok(0)) => return Ok(session),
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => session.wake(now()),
+        }
+    }
+}
+
+/// Sends what was said; a peer that does not take it in time is left.
+async fn send(
+    stream: &mut TcpStream,
+    out: &mut Vec<u8>,
+    session: &mut Session,
+    clock: &Clock,
+) -> io::Result<()> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let wait = mail::limits::SERVER_COMMAND_WAIT;
+    let sent = tokio::time::timeout(wait, stream.write_all(out)).await;
+    out.clear();
+    if sent.is_err() {
+        session.wake(Time::from_micros(clock.now_micros()));
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    sent.unwrap_or(Ok(()))
+}
+
+/// Each refusal, and the 250 after content, carries a token that the administrator can open.
+fn write_reply(reply: Reply, setting: &Setting, token: u64, out: &mut Vec<u8>) {
+    let public = if reply == replies::GREETING || reply == replies::HELO {
+        Public::Hostname(&setting.hostname)
+    } else if reply == replies::ACCEPTED || reply.code() >= 400 {
+        Public::Token(token)
+    } else {
+        Public::Nothing
+    };
+    reply.write(public, out);
+}

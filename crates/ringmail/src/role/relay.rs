@@ -1,0 +1,273 @@
+//! relay: hands mail to next hops over SMTP.
+//!
+//! Trusts queue for what it is asked, next hops and DNS for nothing. May touch the network and the messages
+//! that it was handed. If it is taken over, those messages can be read and their outcomes forged; the
+//! spool and mailboxes are out of its reach.
+
+use crate::config::Config;
+use crate::drive::arrow::{self, Receiver, Sender};
+use crate::drive::birth::Birth;
+use crate::drive::client::{Connection, Source, SourceContent, Went};
+use crate::drive::dns::{Dns, NoAnswer};
+use crate::event::{self, Event};
+use crate::ipc::deliver::{Attempt, Ended};
+use crate::ipc::spawn::{Arrow, FromRole, ToRole};
+use mail::{Cause, Class, Destination, Domain, Mailbox, Outcome, Status};
+use policy::{MxOrder, mx_order};
+use smtp::client::{Dialect, Message, Parameters};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+use sys::clock::Clock;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// How long one address may take to accept a connection; the next is tried then.
+const CONNECT_WAIT: Duration = Duration::from_secs(30);
+/// Addresses tried in one attempt.
+const ADDRESSES_MAX: usize = 10;
+/// How long a connection is kept for the next message to the same destination.
+const IDLE_KEEP: Duration = Duration::from_secs(5);
+/// Connections kept for one destination.
+const IDLE_MAX: usize = 20;
+/// RFC 5321 §4.5.4.2: SMTP's port.
+const SMTP_PORT: u16 = 25;
+
+struct Shared {
+    config: Config,
+    clock: Clock,
+    dns: Dns,
+    /// Where hosts that DNS names listen: 25, but in tests.
+    port: u16,
+    idle: RefCell<HashMap<Destination, Vec<(Instant, Connection)>>>,
+}
+
+/// The role's story.
+pub async fn run(birth: Birth) -> io::Result<()> {
+    let mut shared = None;
+    while let Some((order, fd)) = birth.orders().await? {
+        match (order, fd, &shared) {
+            (ToRole::Orders { configuration, path, situation }, None, None) => {
+                let config = crate::config::of_role(&configuration, &path, situation)?;
+                let new = Rc::new(Shared {
+                    dns: Dns::new(&config.dns.servers)?,
+                    port: config.dns.smtp_port.unwrap_or(SMTP_PORT),
+                    config,
+                    clock: Clock::start(),
+                    idle: RefCell::default(),
+                });
+                tokio::task::spawn_local(close_idle(Rc::clone(&new)));
+                shared = Some(new);
+            }
+            (ToRole::Arrow(Arrow::DeliverRelay), Some(fd), Some(shared)) => {
+                let (sender, receiver) = arrow::open(fd)?;
+                tokio::task::spawn_local(serve(Rc::clone(shared), sender, receiver));
+            }
+            (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
+            (ToRole::Stop, ..) => break,
+            _ => return Err(io::Error::other("an order that relay cannot have")),
+        }
+    }
+    Ok(())
+}
+
+async fn serve(shared: Rc<Shared>, sender: Sender<Ended>, mut receiver: Receiver<Attempt>) {
+    while let Some(heard) = receiver.hear().await {
+        let (shared, sender) = (Rc::clone(&shared), sender.clone());
+        tokio::task::spawn_local(async move {
+            let number = heard.head.attempt;
+            let outcomes = attempt(&shared, heard.head, heard.tail, heard.fd.map(File::from)).await;
+            if sender.say(&Ended { attempt: number, outcomes }, &[], None).is_err() {
+                let _ = sender.say(&Ended { attempt: number, outcomes: Vec::new() }, &[], None);
+            }
+        });
+    }
+}
+
+async fn attempt(shared: &Rc<Shared>, attempt: Attempt, tail: Vec<u8>, file: Option<File>) -> Vec<(u32, Outcome)> {
+    let content = match (attempt.body_octets, file) {
+        (Some(octets), Some(file)) => SourceContent::File(file, octets),
+        (None, _) => SourceContent::Memory(tail),
+        (Some(_), None) => return Vec::new(),
+    };
+    let source = Source { trace: attempt.trace, content };
+    let (numbers, forward_paths): (Vec<u32>, Vec<Mailbox>) = attempt.recipients.into_iter().unzip();
+    let message = Message {
+        reverse_path: attempt.reverse_path,
+        forward_paths,
+        octets: source.octets(),
+        eight_bit: attempt.eight_bit,
+    };
+    let outcomes = match send(shared, &attempt.destination, &message, &source).await {
+        Ok(outcomes) => outcomes,
+        Err(outcome) => vec![outcome; numbers.len()],
+    };
+    numbers.into_iter().zip(outcomes).collect()
+}
+
+/// Tries a kept connection, then each address of each host in turn; one outcome for all where nobody
+/// could be asked.
+async fn send(
+    shared: &Rc<Shared>,
+    destination: &Destination,
+    message: &Message,
+    source: &Source,
+) -> Result<Vec<Outcome>, Outcome> {
+    if let Some(connection) = take_idle(shared, destination)
+        && let Went::Outcomes(outcomes) = deliver(shared, destination, connection, message, source).await
+        && !outcomes.iter().all(lost)
+    {
+        return Ok(outcomes);
+    }
+    let (hosts, port) = hosts(shared, destination).await?;
+    // A host without an address fails for good only where no other host gave hope.
+    let mut last = None;
+    let mut tried = 0;
+    for host in hosts {
+        let addresses = match shared.dns.addresses(&host).await {
+            Ok(addresses) => addresses,
+            Err(why) => {
+                last.get_or_insert(unresolved(why));
+                continue;
+            }
+        };
+        for address in addresses {
+            tried += 1;
+            if tried > ADDRESSES_MAX {
+                return Err(last.unwrap_or_else(unreachable_now));
+            }
+            last = Some(unreachable_now());
+            let Some(connection) = connect(shared, address, port).await else { continue };
+            match deliver(shared, destination, connection, message, source).await {
+                Went::Outcomes(outcomes) => return Ok(outcomes),
+                Went::Unusable(cause) => last = Some(Outcome::Deferred(cause)),
+            }
+        }
+    }
+    Err(last.unwrap_or_else(unreachable_now))
+}
+
+fn unreachable_now() -> Outcome {
+    deferred(4, 1, "no next hop could be reached")
+}
+
+/// Sends over one connection, and keeps it if it is still good.
+async fn deliver(
+    shared: &Rc<Shared>,
+    destination: &Destination,
+    mut connection: Connection,
+    message: &Message,
+    source: &Source,
+) -> Went {
+    let went = connection.deliver(message.clone(), source).await;
+    if connection.is_usable() {
+        let mut idle = shared.idle.borrow_mut();
+        let kept = idle.entry(destination.clone()).or_default();
+        if kept.len() < IDLE_MAX {
+            kept.push((Instant::now(), connection));
+        } else {
+            tokio::task::spawn_local(connection.quit());
+        }
+    }
+    went
+}
+
+/// Whether the session was lost under the message, as a kept connection's often is.
+fn lost(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Deferred(Cause::Ours(status, _)) if *status == Status::new(Class::Transient, 4, 2))
+}
+
+fn take_idle(shared: &Shared, destination: &Destination) -> Option<Connection> {
+    let mut idle = shared.idle.borrow_mut();
+    let kept = idle.get_mut(destination)?;
+    let connection = kept.pop().filter(|(since, _)| since.elapsed() < IDLE_KEEP).map(|(_, c)| c);
+    if kept.is_empty() {
+        idle.remove(destination);
+    }
+    connection
+}
+
+/// Says QUIT on connections that nobody needed for a while.
+async fn close_idle(shared: Rc<Shared>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let old: Vec<Connection> = {
+            let mut idle = shared.idle.borrow_mut();
+            let mut old = Vec::new();
+            for kept in idle.values_mut() {
+                let (gone, stay) = std::mem::take(kept).into_iter().partition(|(since, _)| since.elapsed() >= IDLE_KEEP);
+                *kept = stay;
+                let gone: Vec<(Instant, Connection)> = gone;
+                old.extend(gone.into_iter().map(|(_, connection)| connection));
+            }
+            idle.retain(|_, kept| !kept.is_empty());
+            old
+        };
+        for connection in old {
+            tokio::task::spawn_local(connection.quit());
+        }
+    }
+}
+
+/// The hosts to try, in order, and their port.
+async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String>, u16), Outcome> {
+    let domain = match destination {
+        Destination::SmartHost(host, port) => return Ok((vec![host.to_string()], *port)),
+        Destination::Mx(Domain::Ipv4(address)) => return Ok((vec![address.to_string()], shared.port)),
+        Destination::Mx(Domain::Ipv6(address)) => return Ok((vec![address.to_string()], shared.port)),
+        Destination::Mx(domain @ Domain::Name(_)) => domain,
+        Destination::Mx(Domain::General(..)) | Destination::Maildir(_) | Destination::Lmtp(_) => {
+            return Err(failed(1, 2, "the address cannot be reached by SMTP"));
+        }
+    };
+    let records = match shared.dns.mx(domain.name().unwrap_or_default()).await {
+        Ok(records) => records,
+        // No MX: the domain's own addresses (RFC 5321 §5.1).
+        Err(NoAnswer::NotFound) => Vec::new(),
+        Err(NoAnswer::Later) => return Err(unresolved(NoAnswer::Later)),
+    };
+    let own = [shared.config.policy.hostname.clone()];
+    let mut random = |below: usize| usize::try_from(sys::file::random() % below.max(1) as u64).unwrap_or(0);
+    match mx_order(domain, &records, &own, &mut random) {
+        MxOrder::Hosts(groups) => Ok((groups.iter().flatten().map(ToString::to_string).collect(), shared.port)),
+        MxOrder::Nowhere(status, text) => Err(Outcome::Failed(Cause::Ours(status, Cow::Borrowed(text)))),
+    }
+}
+
+async fn connect(shared: &Shared, address: IpAddr, port: u16) -> Option<Connection> {
+    let address = SocketAddr::new(address, port);
+    let stream = match tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            event::say(&Event::Trouble { place: "connect", cause: format!("{address}: {error}") });
+            return None;
+        }
+        Err(_) => return None,
+    };
+    stream.set_nodelay(true).ok()?;
+    let parameters = Parameters {
+        hostname: (*shared.config.hostname).into(),
+        dialect: Dialect::Smtp,
+    };
+    Some(Connection::new(Box::new(stream), parameters, shared.clock))
+}
+
+fn unresolved(why: NoAnswer) -> Outcome {
+    match why {
+        NoAnswer::NotFound => failed(1, 2, "the domain does not exist"),
+        NoAnswer::Later => deferred(4, 3, "DNS did not answer"),
+    }
+}
+
+fn failed(subject: u16, detail: u16, text: &'static str) -> Outcome {
+    Outcome::Failed(Cause::Ours(Status::new(Class::Permanent, subject, detail), Cow::Borrowed(text)))
+}
+
+fn deferred(subject: u16, detail: u16, text: &'static str) -> Outcome {
+    Outcome::Deferred(Cause::Ours(Status::new(Class::Transient, subject, detail), Cow::Borrowed(text)))
+}
