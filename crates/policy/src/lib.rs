@@ -1,1 +1,37 @@
-//! What to allow, whom mail is for, where it goes: decided from what the configuration says, without I/O.
+//! What to allow, whom it is for, where it goes: decided from what the configuration says, without I/O.
+//!
+//! [`Policy::recipient`] is asked at each RCPT, [`Policy::explain_recipient`] runs the same code and keeps
+//! its steps, [`Policy::route`] says where an accepted mailbox is taken. Relaying is refused to strangers
+//! by construction: only [`accept`] makes a recipient outside our domains, and only for a client that
+//! `relay.from` lists or from an alias that the administrator wrote.
+
+pub mod accept;
+pub mod address;
+pub mod network;
+pub mod parameters;
+pub mod route;
+
+pub use accept::{Client, Decision, Explanation, Listener, Refusal, Rule, Step, Verdict};
+pub use network::Network;
+pub use parameters::{
+    Alias, Deliver, DomainRule, Origin, Parameters, RelayFrom, SmartHost, Target, Users,
+};
+pub use route::{MxOrder, mx_order};
+
+use std::sync::Arc;
+
+/// The parameters, shared: cheap to clone, never changed. A reload makes another.
+#[derive(Clone, Debug)]
+pub struct Policy(Arc<Parameters>);
+
+impl Policy {
+    /// Takes what the configuration said.
+    pub fn new(parameters: Parameters) -> Self {
+        Self(Arc::new(parameters))
+    }
+
+    /// What it decides from.
+    pub fn parameters(&self) -> &Parameters {
+        &self.0
+    }
+}

@@ -1,0 +1,226 @@
+//! Who is accepted and who is not; the tricks that have made other servers relay.
+
+use super::*;
+use crate::parameters::{Alias, Aliases};
+use crate::{Deliver, DomainRule, Network, RelayFrom, Target, Users};
+
+fn origin(line: u32) -> Origin {
+    let key = "test".into();
+    Origin { key, line }
+}
+
+fn aliases(list: &[(&str, &[&str])]) -> Aliases {
+    let target = |text: &&str| match Mailbox::parse(text) {
+        Ok(mailbox) => Target::Mailbox(mailbox),
+        Err(_) => Target::Name(LocalPart::from_meant(text).unwrap()),
+    };
+    list.iter()
+        .map(|(name, targets)| {
+            let targets = targets.iter().map(target).collect();
+            let alias = Alias {
+                targets,
+                origin: origin(7),
+            };
+            ((*name).into(), alias)
+        })
+        .collect()
+}
+
+fn rule(users: Option<&[&str]>, deliver: Deliver) -> DomainRule {
+    DomainRule {
+        users: users.map_or(Users::Any, |u| {
+            Users::Listed(u.iter().map(|u| (*u).into()).collect())
+        }),
+        aliases: Aliases::new(),
+        deliver,
+        catch_all: None,
+        origin: origin(3),
+    }
+}
+
+fn parameters() -> Parameters {
+    let name = |text| Domain::parse_name(text).unwrap();
+    let mut p = Parameters::empty(name("mail.us.example"));
+    let maildir = || Deliver::Maildir("/m/{domain}/{user}".into());
+    let mut us = rule(Some(&["ann", "bob", "c+d"]), maildir());
+    us.aliases = aliases(&[
+        ("info", &["ann", "BOB", "ann"]),
+        ("out", &["x@far.example"]),
+        ("loop", &["pool"]),
+        ("pool", &["loop"]),
+        ("ann", &["ann", "copy@far.example"]),
+        ("lost", &["nobody"]),
+    ]);
+    p.domains.insert(name("us.example"), us);
+    p.domains
+        .insert(name("far-mx.example"), rule(None, Deliver::Mx));
+    let mut all = rule(Some(&["eve"]), maildir());
+    all.catch_all = Some(Target::Name(LocalPart::from_meant("eve").unwrap()));
+    p.domains.insert(name("all.example"), all);
+    p.aliases = aliases(&[("root", &["bob"]), ("ops", &["root"])]);
+    p.relay_from.push(RelayFrom {
+        network: Network::parse("10.0.0.0/8").unwrap(),
+        origin: origin(9),
+    });
+    p
+}
+
+fn ask(ip: &str, forward_path: &str) -> String {
+    let policy = Policy::new(parameters());
+    let client = Client {
+        ip: ip.parse().unwrap(),
+        listener: Listener::Mx,
+    };
+    let Ok(path) = ForwardPath::parse(forward_path) else {
+        return "malformed".into();
+    };
+    let verdict = policy.recipient(client, &ReversePath::Null, &path);
+    let story = policy.explain_recipient(client, &ReversePath::Null, &path);
+    assert_eq!(story.verdict, verdict);
+    match verdict.decision {
+        Decision::Refuse(refusal) => {
+            assert!(story.otherwise.is_some());
+            format!("{refusal:?}")
+        }
+        Decision::Accept(list) => {
+            let list: Vec<_> = list.iter().map(|r| r.mailbox.to_string()).collect();
+            list.join(" ")
+        }
+    }
+}
+
+const STRANGER: &str = "198.51.100.7";
+
+#[test]
+fn users_aliases_and_sub_addresses_are_found() {
+    for (path, whom) in [
+        ("bob@us.example", "bob@us.example"),
+        ("BOB@US.example", "BOB@us.example"),
+        ("bob+list@us.example", "bob+list@us.example"),
+        ("c+d@us.example", "c+d@us.example"),
+        ("c@us.example", "UnknownUser"),
+        ("+x@us.example", "UnknownUser"),
+        ("ann@us.example", "ann@us.example copy@far.example"),
+        (
+            "info@us.example",
+            "ann@us.example copy@far.example BOB@us.example",
+        ),
+        (
+            "info+x@us.example",
+            "ann@us.example copy@far.example BOB@us.example",
+        ),
+        ("out@us.example", "x@far.example"),
+        ("nobody@us.example", "UnknownUser"),
+        ("lost@us.example", "BadAlias"),
+        ("loop@us.example", "BadAlias"),
+        ("any.thing@all.example", "eve@all.example"),
+        ("any@far-mx.example", "any@far-mx.example"),
+        ("ops@mail.us.example", "bob@us.example"),
+        ("bob@mail.us.example", "UnknownUser"),
+    ] {
+        assert_eq!(ask(STRANGER, path), whom, "{path}");
+    }
+}
+
+#[test]
+fn postmaster_is_always_somebody() {
+    for path in [
+        "postmaster",
+        "Postmaster@us.example",
+        "postmaster@all.example",
+        "postmaster@mail.us.example",
+        "postmaster@far-mx.example",
+    ] {
+        assert_eq!(ask(STRANGER, path), "bob@us.example", "{path}");
+    }
+}
+
+#[test]
+fn no_trick_makes_us_relay_for_a_stranger() {
+    for (path, answer) in [
+        ("a@other.example", "RelayingDenied"),
+        ("a%other.example@us.example", "UnknownUser"),
+        ("a%other.example@far-mx.example", "UnknownUser"),
+        ("a%other.example@all.example", "eve@all.example"),
+        ("@us.example:a@other.example", "RelayingDenied"),
+        ("@us.example,@all.example:a@other.example", "RelayingDenied"),
+        ("other.example!a@us.example", "UnknownUser"),
+        ("other.example!a@far-mx.example", "UnknownUser"),
+        ("\"a@other.example\"@us.example", "UnknownUser"),
+        ("\"a@other.example\"@far-mx.example", "UnknownUser"),
+        ("a@other.example@us.example", "malformed"),
+        ("<a@other.example>@us.example", "malformed"),
+        ("a@[192.0.2.1]", "RelayingDenied"),
+        ("a@[IPv6:::1]", "RelayingDenied"),
+        ("a@[x:y]", "RelayingDenied"),
+        ("bob@us.example.", "malformed"),
+        ("\"a@b\"", "malformed"),
+        ("a@", "malformed"),
+        ("a@x.us.example", "RelayingDenied"),
+        ("a@xus.example", "RelayingDenied"),
+    ] {
+        assert_eq!(ask(STRANGER, path), answer, "{path}");
+        assert_eq!(ask("::ffff:198.51.100.7", path), answer, "{path}");
+    }
+}
+
+#[test]
+fn clients_in_relay_from_send_anywhere_but_into_this_host() {
+    for ip in ["10.1.2.3", "::ffff:10.1.2.3"] {
+        assert_eq!(ask(ip, "a@other.example"), "a@other.example");
+        assert_eq!(ask(ip, "a@[192.0.2.1]"), "a@[192.0.2.1]");
+        assert_eq!(ask(ip, "nobody@us.example"), "UnknownUser");
+        for own in [
+            "a@[127.0.0.1]",
+            "a@[IPv6:::1]",
+            "a@[IPv6:::ffff:127.0.0.1]",
+            "a@[0.0.0.0]",
+            "a@[x:y]",
+        ] {
+            assert_eq!(ask(ip, own), "RelayingDenied", "{own}");
+        }
+    }
+}
+
+#[test]
+fn aliases_that_grow_without_end_are_cut_off() {
+    let mut p = parameters();
+    let names: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
+    let us = p
+        .domains
+        .get_mut(&Domain::parse_name("us.example").unwrap())
+        .unwrap();
+    for pair in names.windows(2) {
+        us.aliases.extend(aliases(&[(&pair[0], &[&pair[1]])]));
+    }
+    us.aliases.extend(aliases(&[("n39", &["ann"])]));
+    let many: Vec<String> = (0..=crate::address::EXPANSION)
+        .map(|n| format!("u{n}@far.example"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    us.aliases
+        .extend(aliases(&[("wide", &many), ("fits", &many[1..])]));
+    let expand = |name: &str| {
+        p.expand(
+            &Mailbox::parse(&format!("{name}@us.example")).unwrap(),
+            &mut |_, _| {},
+        )
+        .0
+    };
+    assert_eq!(expand("n0"), Expansion::Broken);
+    assert!(matches!(expand("n30"), Expansion::Mailboxes(_)));
+    assert_eq!(expand("wide"), Expansion::Broken);
+    assert!(
+        matches!(expand("fits"), Expansion::Mailboxes(m) if m.len() == crate::address::EXPANSION)
+    );
+}
+
+#[test]
+fn under_try_every_domain_is_ours_and_nothing_leaves() {
+    let mut p = parameters();
+    p.any_domain = Some("/try/{domain}/{user}".into());
+    let expand = |text: &str| p.expand(&Mailbox::parse(text).unwrap(), &mut |_, _| {}).0;
+    assert!(matches!(expand("a@other.example"), Expansion::Mailboxes(_)));
+    assert_eq!(expand("\"../x\"@other.example"), Expansion::Unknown);
+    assert!(!p.is_ours(&Domain::parse("[192.0.2.1]").unwrap()));
+}

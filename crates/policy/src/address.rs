@@ -1,0 +1,283 @@
+//! Whom an address of ours is for: users, aliases, sub-addresses, catch-all; loops found, results bounded.
+
+use crate::parameters::{Alias, Aliases, DomainRule, Parameters, Target, Users};
+use crate::{Origin, Rule};
+use mail::{Domain, LocalPart, Mailbox, Route};
+
+/// Most mailboxes that one forward-path may stand for.
+pub const EXPANSION: usize = 1000;
+/// Most aliases that may lead one to the next.
+pub const DEPTH: usize = 20;
+/// Most aliases that are followed for one forward-path, whatever they lead to.
+const LOOKUPS: usize = 10_000;
+
+/// What an address of ours stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expansion {
+    /// These, each once.
+    Mailboxes(Vec<Mailbox>),
+    /// Nobody has this name.
+    Unknown,
+    /// It loops, is too deep or too wide, or leads to a name that nobody has.
+    Broken,
+}
+
+/// What one name is in a domain of ours.
+enum Found<'a> {
+    User,
+    Alias(&'a Alias, &'static str),
+    CatchAll(&'a Target, &'a Origin),
+    Anybody,
+    Nobody,
+}
+
+/// The name as it is compared: in lower case.
+pub fn fold(name: &LocalPart) -> String {
+    name.as_str().to_ascii_lowercase()
+}
+
+/// The name before the first separator, where there is one and something stands before it.
+pub fn without_detail<'a>(name: &'a str, separators: &str) -> Option<&'a str> {
+    let place = name.find(|c| separators.contains(c))?;
+    (place > 0).then(|| &name[..place])
+}
+
+/// Whether a name tries to say a route: `a%b`, `a!b`, `a@b`. Such a name is only taken where it is listed.
+pub fn says_route(name: &str) -> bool {
+    name.contains(['%', '!', '@'])
+}
+
+impl Parameters {
+    /// Whether mail for the domain is ours to judge.
+    pub fn is_ours(&self, domain: &Domain) -> bool {
+        self.domains.contains_key(domain)
+            || *domain == self.hostname
+            || (self.any_domain.is_some() && domain.name().is_some())
+    }
+
+    /// What an address of ours stands for, and by which rule. `note` is told each step.
+    pub fn expand(
+        &self,
+        mailbox: &Mailbox,
+        note: &mut dyn FnMut(String, Option<&Origin>),
+    ) -> (Expansion, Rule) {
+        let mut walk = Walk {
+            parameters: self,
+            note,
+            found: Vec::new(),
+            path: Vec::new(),
+            lookups: 0,
+            rule: None,
+        };
+        let end = walk.follow(mailbox.clone());
+        let rule = walk.rule.take();
+        let found = walk.found;
+        let expansion = match end {
+            Ok(()) => Expansion::Mailboxes(found),
+            Err(Broken::Nobody(0)) => Expansion::Unknown,
+            Err(_) => Expansion::Broken,
+        };
+        let rule = match (&expansion, rule) {
+            (Expansion::Broken, rule) => Rule::new("alias.broken", rule.and_then(|r| r.origin)),
+            (Expansion::Unknown, _) => {
+                let origin = self.domains.get(&mailbox.domain).map(|d| d.origin.clone());
+                Rule::new("recipient.unknown", origin)
+            }
+            (Expansion::Mailboxes(_), rule) => rule.unwrap_or(Rule::new("recipient.user", None)),
+        };
+        (expansion, rule)
+    }
+
+    /// What a name is; the order is the documentation: alias, user, the same without detail, postmaster,
+    /// catch-all, anybody.
+    fn look_up(&self, mailbox: &Mailbox) -> Found<'_> {
+        let name = fold(&mailbox.local_part);
+        let base = without_detail(&name, &self.separators);
+        let Some(domain) = self.domains.get(&mailbox.domain) else {
+            return self.look_up_outside(mailbox, &name, base);
+        };
+        for name in std::iter::once(name.as_str()).chain(base) {
+            if let Some(alias) = domain.aliases.get(name) {
+                return Found::Alias(alias, "recipient.alias");
+            }
+            if domain.has_user(name) {
+                return Found::User;
+            }
+        }
+        if mailbox.domain == self.hostname
+            && let Some(alias) = global(&self.aliases, &name, base)
+        {
+            return Found::Alias(alias, "recipient.global_alias");
+        }
+        if mailbox.local_part.is_postmaster()
+            && let Some(alias) = self.postmaster()
+        {
+            return Found::Alias(alias, "recipient.postmaster");
+        }
+        if let Some(target) = &domain.catch_all {
+            return Found::CatchAll(target, &domain.origin);
+        }
+        match domain.users {
+            Users::Any if !says_route(&name) => Found::Anybody,
+            _ => Found::Nobody,
+        }
+    }
+
+    /// The hostname where it is no domain of ours, and every domain under `try`.
+    fn look_up_outside(&self, mailbox: &Mailbox, name: &str, base: Option<&str>) -> Found<'_> {
+        if mailbox.domain == self.hostname {
+            if let Some(alias) = global(&self.aliases, name, base) {
+                return Found::Alias(alias, "recipient.global_alias");
+            }
+            if mailbox.local_part.is_postmaster()
+                && let Some(alias) = self.postmaster()
+            {
+                return Found::Alias(alias, "recipient.postmaster");
+            }
+        }
+        if self.any_domain.is_some() && mailbox.domain.name().is_some() && !says_route(name) {
+            return Found::Anybody;
+        }
+        Found::Nobody
+    }
+
+    /// Who stands for the postmaster where a domain names none: `[aliases]` postmaster, then root.
+    pub fn postmaster(&self) -> Option<&Alias> {
+        self.aliases
+            .get("postmaster")
+            .or_else(|| self.aliases.get("root"))
+    }
+}
+
+impl DomainRule {
+    fn has_user(&self, name: &str) -> bool {
+        matches!(&self.users, Users::Listed(users) if users.contains(name))
+    }
+}
+
+fn global<'a>(aliases: &'a Aliases, name: &str, base: Option<&str>) -> Option<&'a Alias> {
+    aliases
+        .get(name)
+        .or_else(|| base.and_then(|base| aliases.get(base)))
+}
+
+/// Why the walk ended; the number says how deep.
+enum Broken {
+    Nobody(usize),
+    Loop,
+    Bound,
+}
+
+struct Walk<'a, 'n> {
+    parameters: &'a Parameters,
+    note: &'n mut dyn FnMut(String, Option<&Origin>),
+    found: Vec<Mailbox>,
+    path: Vec<(String, Domain)>,
+    lookups: usize,
+    rule: Option<Rule>,
+}
+
+impl Walk<'_, '_> {
+    fn follow(&mut self, mailbox: Mailbox) -> Result<(), Broken> {
+        let parameters = self.parameters;
+        if !parameters.is_ours(&mailbox.domain) {
+            (self.note)(format!("{mailbox} is elsewhere"), None);
+            return self.keep(mailbox);
+        }
+        self.lookups += 1;
+        if self.path.len() >= DEPTH || self.lookups > LOOKUPS {
+            (self.note)("aliases lead too far".into(), None);
+            return Err(Broken::Bound);
+        }
+        let here = (fold(&mailbox.local_part), mailbox.domain.clone());
+        if self.path.contains(&here) {
+            return self.come_back(mailbox, &here.0);
+        }
+        match parameters.look_up(&mailbox) {
+            Found::User => self.deliver(mailbox, "recipient.user"),
+            Found::Anybody => self.deliver(mailbox, "recipient.any"),
+            Found::Nobody => {
+                (self.note)(format!("{mailbox} is nobody here"), None);
+                Err(Broken::Nobody(self.path.len()))
+            }
+            Found::Alias(alias, rule) => {
+                (self.note)(format!("{mailbox} is an alias"), Some(&alias.origin));
+                self.rule
+                    .get_or_insert_with(|| Rule::new(rule, Some(alias.origin.clone())));
+                let global = rule != "recipient.alias";
+                self.path.push(here);
+                for target in &alias.targets {
+                    self.follow(parameters.meant(target, &mailbox.domain, global))?;
+                }
+                self.path.pop();
+                Ok(())
+            }
+            Found::CatchAll(target, origin) => {
+                (self.note)(format!("{mailbox} goes to catch_all"), Some(origin));
+                self.rule
+                    .get_or_insert_with(|| Rule::new("recipient.catch_all", Some(origin.clone())));
+                self.path.push(here);
+                self.follow(parameters.meant(target, &mailbox.domain, false))?;
+                self.path.pop();
+                Ok(())
+            }
+        }
+    }
+
+    /// An alias that names itself means the user of that name; where there is none it is a loop.
+    fn come_back(&mut self, mailbox: Mailbox, name: &str) -> Result<(), Broken> {
+        let domain = self.parameters.domains.get(&mailbox.domain);
+        if domain.is_some_and(|domain| domain.has_user(name)) {
+            return self.deliver(mailbox, "recipient.user");
+        }
+        (self.note)(format!("{mailbox} leads back to itself"), None);
+        Err(Broken::Loop)
+    }
+
+    fn deliver(&mut self, mailbox: Mailbox, rule: &'static str) -> Result<(), Broken> {
+        if let Route::Nowhere(..) = self.parameters.route(&mailbox) {
+            (self.note)(format!("{mailbox} cannot be a folder's name"), None);
+            return Err(Broken::Nobody(self.path.len()));
+        }
+        let origin = self.parameters.domains.get(&mailbox.domain);
+        let origin = origin.map(|domain| domain.origin.clone());
+        (self.note)(format!("{mailbox} has a mailbox here"), origin.as_ref());
+        self.rule.get_or_insert_with(|| Rule::new(rule, origin));
+        self.keep(mailbox)
+    }
+
+    fn keep(&mut self, mailbox: Mailbox) -> Result<(), Broken> {
+        if self.found.contains(&mailbox) {
+            return Ok(());
+        }
+        if self.found.len() >= EXPANSION {
+            (self.note)("aliases lead to too many mailboxes".into(), None);
+            return Err(Broken::Bound);
+        }
+        self.found.push(mailbox);
+        Ok(())
+    }
+}
+
+impl Parameters {
+    /// The mailbox that a target means. A bare name of a domain's alias is of that domain; one of
+    /// `[aliases]` is another of `[aliases]` where there is one, else of the home domain.
+    fn meant(&self, target: &Target, domain: &Domain, global: bool) -> Mailbox {
+        match target {
+            Target::Mailbox(mailbox) => mailbox.clone(),
+            Target::Name(name) => {
+                let domain = if !global {
+                    domain
+                } else if self.aliases.contains_key(fold(name).as_str()) {
+                    &self.hostname
+                } else {
+                    self.home()
+                };
+                Mailbox {
+                    local_part: name.clone(),
+                    domain: domain.clone(),
+                }
+            }
+        }
+    }
+}
