@@ -3,6 +3,7 @@
 mod entry;
 pub mod queue;
 pub mod schedule;
+pub mod spool;
 
 pub use entry::{Accepted, BODY_OCTETS, Body, Content, Entry, Standing, State, Stored};
 pub use queue::{Event, Input, NewMessage, Output, Parameters, Queue, Router};

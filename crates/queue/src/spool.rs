@@ -1,0 +1,234 @@
+//! The spool: an append-only log in segment files, and large bodies in files of their own. One thread owns
+//! it; every call may wait for the disk.
+//!
+//! # What lies on disk
+//!
+//! | state | what it is | what recovery does with it |
+//! |---|---|---|
+//! | `segment/free-N` | a file full of zeros, or one whose messages are all gone | keeps it for later use |
+//! | `segment/G` whose header does not say generation G | made or recycled, not yet used | makes it free |
+//! | `segment/G` with its header | part of the log | reads its batches |
+//! | a batch that is whole | acknowledged, or about to be | applies its records |
+//! | a batch that is not whole, nothing valid behind it | the power went while it was written: nobody was answered | cuts it off, keeps a copy in `aside/`, says so |
+//! | the same, but a later batch names it as the one before | it was whole once: the disk lost it | applies what records of it are whole, keeps a copy in `aside/`, says so |
+//! | a batch that a later record voids | its sync failed, it was refused | skips it |
+//! | `body/N` named by a living message | its content | keeps it |
+//! | `body/N` named by none | written, never accepted; or its message is gone | removes it |
+//!
+//! # Steps, and what a crash after each leaves
+//!
+//! *Commit*: bodies and their folder are synced; then one batch is written on fresh blocks of 4 KiB, and
+//! one `fdatasync` makes it durable. A crash before that leaves a batch that is not whole or a body that
+//! nobody names.
+//! *Roll*: a free segment gets its header, file and folder are synced, then it is used. A crash leaves a
+//! segment whose header is whole and has no batches, or one that is made free again.
+//! *Retire*: segments end oldest first. What lives in the oldest is committed anew at the log's head, put
+//! and standing together, and only after that commit is the old one freed. So the record that ends a
+//! message outlives every record of it, and no message rises again.
+//!
+//! A segment's use has a salt of its own; each checksum covers salt, generation and place. Octets of an
+//! earlier use, or of a message that holds what looks like a record, pass for nothing.
+
+mod commit;
+mod disk;
+mod format;
+mod recover;
+mod segment;
+
+pub use commit::COMMIT_OCTETS;
+pub use disk::{Disk, Folder};
+pub use recover::{Finding, Recovered};
+
+use crate::{Body, Content};
+use format::Place;
+use mail::QueueId;
+use segment::Segments;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+/// How the spool is laid out.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Octets of a segment; a multiple of the block, at least [`Options::SEGMENT_OCTETS_MIN`].
+    pub segment_octets: u64,
+    /// Below this many free octets no new mail is taken.
+    pub floor_octets: u64,
+    /// Free segments that are kept ready. One of them is the reserve: it is used only by commits that
+    /// accept nothing, so that the queue can shrink on a full disk.
+    pub free_segments: usize,
+    /// For the simulation: what goes wrong on purpose.
+    pub faults: Faults,
+}
+
+impl Options {
+    /// A commit of the largest entry must fit.
+    pub const SEGMENT_OCTETS_MIN: u64 = 8 * 1024 * 1024;
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segment_octets: 32 * 1024 * 1024,
+            floor_octets: 128 * 1024 * 1024,
+            free_segments: 2,
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// Mistakes that the simulation plants to see them caught. Never set by the program.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Faults {
+    /// A commit is acknowledged without its sync.
+    pub no_sync: bool,
+    /// A new segment's folder entry is not synced.
+    pub no_folder_sync: bool,
+    /// A body is not synced before its record.
+    pub no_body_sync: bool,
+    /// The oldest segment is freed although messages live in it.
+    pub free_living: bool,
+    /// A torn batch at the end is applied as far as it goes.
+    pub take_torn: bool,
+    /// A batch whose sync failed is not voided.
+    pub no_void: bool,
+}
+
+/// A message as the index knows it.
+#[derive(Clone, Debug)]
+struct Known {
+    /// The record that holds it, and which message of that record it is.
+    put: Place,
+    part: u32,
+    /// Its standing as it was written last, encoded; `None` as long as it is new.
+    state: Option<Arc<[u8]>>,
+    body: Option<Body>,
+}
+
+/// The spool.
+pub struct Spool<D: Disk> {
+    disk: D,
+    options: Options,
+    segments: Segments<D>,
+    known: BTreeMap<QueueId, Known>,
+    /// Which messages each segment holds the put of.
+    living: BTreeMap<u64, BTreeSet<QueueId>>,
+    /// Where the batch before the next one is, and its checksum.
+    last: Option<(u64, u64, u32)>,
+    /// Batches that were refused and may lie on the disk all the same.
+    void: Vec<(u64, u64)>,
+    next_body: u64,
+}
+
+/// A commit did not become durable; nothing of it is acknowledged.
+#[derive(Debug)]
+pub enum CommitError {
+    /// The disk said no.
+    Disk(io::Error),
+    /// An entry is larger than a segment takes.
+    TooLarge,
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommitError::Disk(error) => write!(f, "the disk: {error}"),
+            CommitError::TooLarge => f.write_str("an entry larger than a segment"),
+        }
+    }
+}
+
+impl std::error::Error for CommitError {}
+
+impl From<io::Error> for CommitError {
+    fn from(error: io::Error) -> Self {
+        CommitError::Disk(error)
+    }
+}
+
+/// A message cannot be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// There is no such message.
+    Unknown,
+    /// The disk said no.
+    Disk(io::Error),
+    /// What the disk gave is not what was written.
+    Rotten,
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Unknown => f.write_str("no such message"),
+            ReadError::Disk(error) => write!(f, "the disk: {error}"),
+            ReadError::Rotten => f.write_str("the record is damaged"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl<D: Disk> Spool<D> {
+    /// Trace field and content of a message; a large body is only named.
+    pub fn read(&self, queue_id: QueueId) -> Result<(Arc<str>, Content), ReadError> {
+        let known = self.known.get(&queue_id).ok_or(ReadError::Unknown)?;
+        let record = self
+            .segments
+            .read_record(&self.disk, known.put)
+            .map_err(ReadError::Disk)?;
+        let messages = record
+            .and_then(format::Record::messages)
+            .ok_or(ReadError::Rotten)?;
+        let message = messages
+            .into_iter()
+            .nth(known.part as usize)
+            .ok_or(ReadError::Rotten)?;
+        if message.queue_id != queue_id {
+            return Err(ReadError::Rotten);
+        }
+        Ok((message.trace, message.content))
+    }
+
+    /// A fresh named file for a large body.
+    pub fn new_body(&mut self) -> io::Result<(u64, D::File)> {
+        let number = self.next_body;
+        self.next_body += 1;
+        let file = self.disk.create(Folder::Body, &body_name(number))?;
+        Ok((number, file))
+    }
+
+    /// A body that is not wanted after all. One that cannot be removed goes at the next start.
+    pub fn drop_body(&mut self, number: u64) {
+        let _ = self.disk.remove(Folder::Body, &body_name(number));
+    }
+
+    /// Opens a body.
+    pub fn open_body(&self, body: &Body) -> io::Result<D::File> {
+        self.disk.open(Folder::Body, &body_name(body.number))
+    }
+
+    /// Whether new mail should be taken: there is more free space than the floor. When the disk does not
+    /// say, there is none.
+    pub fn has_room(&self) -> bool {
+        self.disk
+            .free_octets()
+            .is_ok_and(|free| free > self.options.floor_octets)
+    }
+
+    /// The disk as it is, without closing: what a crash leaves. For those who simulate it.
+    pub fn into_disk(self) -> D {
+        self.disk
+    }
+
+    /// The disk, for those who simulate it.
+    pub fn disk_mut(&mut self) -> &mut D {
+        &mut self.disk
+    }
+}
+
+fn body_name(number: u64) -> String {
+    format!("{number:016x}")
+}
