@@ -2,7 +2,7 @@
 //! 3 configuration error, 4 no daemon to ask, 5 not permitted, 6 temporary, 69 not built yet.
 
 pub mod control;
-pub mod explain;
+mod explain;
 mod queue;
 mod run;
 mod send;
@@ -33,15 +33,37 @@ pub const NOT_BUILT: u8 = 69;
 
 /// Commands that later work brings; they say so and end with [`NOT_BUILT`].
 const LATER: [&str; 15] = [
-    "acme", "cert", "completions", "deliver", "dns", "key", "log", "lookup", "man", "migrate", "report", "setup", "top",
-    "user", "alias",
+    "acme",
+    "cert",
+    "completions",
+    "deliver",
+    "dns",
+    "key",
+    "log",
+    "lookup",
+    "man",
+    "migrate",
+    "report",
+    "setup",
+    "top",
+    "user",
+    "alias",
 ];
 
 #[derive(Parser)]
-#[command(name = "ringmail", about = "A mail transfer agent of small sealed processes", disable_version_flag = true)]
+#[command(
+    name = "ringmail",
+    about = "A mail transfer agent of small sealed processes",
+    disable_version_flag = true
+)]
 struct Arguments {
     /// The configuration file.
-    #[arg(long, global = true, default_value = "/etc/ringmail/ringmail.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "/etc/ringmail/ringmail.toml",
+        value_name = "FILE"
+    )]
     config: PathBuf,
     /// Print JSON; lists as JSON lines.
     #[arg(long, global = true)]
@@ -105,7 +127,9 @@ enum SpoolCommand {
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
     if let [_, word, name] = &arguments[..]
         && word == "role"
         && let Some(role) = Role::from_name(name)
@@ -129,16 +153,20 @@ fn obey(arguments: Arguments) -> u8 {
         Command::Try { dir } => try_it::run(&dir),
         Command::Run => run::run(config),
         Command::Check => check(config),
-        Command::Config(ConfigCommand::Show { effective, origin }) => with_config(config, |config| {
-            print!("{}", config.show(effective, origin));
-            DONE
-        }),
+        Command::Config(ConfigCommand::Show { effective, origin }) => {
+            with_config(config, |config| {
+                print!("{}", config.show(effective, origin));
+                DONE
+            })
+        }
         Command::Config(ConfigCommand::Schema) => {
             println!("{}", crate::config::schema());
             DONE
         }
         Command::Health => with_config(config, |config| queue::health(config, json)),
-        Command::Explain(what) => with_config(config, |config| explain::explain(config, &what, json)),
+        Command::Explain(what) => {
+            with_config(config, |config| explain::explain(config, &what, json))
+        }
         Command::Queue(what) => with_config(config, |config| queue::obey(config, &what, json)),
         Command::Send(what) => with_config(config, |config| send::send(config, &what)),
         Command::Spool(SpoolCommand::Verify) => with_config(config, run::verify),
@@ -167,7 +195,14 @@ fn check(path: &Path) -> u8 {
 
 /// Loads a configuration; which situation it is for is told by the file itself where `try` wrote it.
 pub fn load(path: &Path, situation: Situation) -> Result<Config, Errors> {
-    Config::load(path, if try_it::wrote(path) { Situation::Try } else { situation })
+    Config::load(
+        path,
+        if try_it::wrote(path) {
+            Situation::Try
+        } else {
+            situation
+        },
+    )
 }
 
 fn refuse(errors: &Errors) -> u8 {

@@ -1,3 +1,10 @@
 //! The event loop's side of things: gives brains their input and does what they put out.
 
 pub mod arrow;
+pub mod birth;
+pub mod client;
+pub mod committer;
+pub mod connection;
+pub mod disk;
+pub mod dns;
+pub mod maildir;

@@ -88,7 +88,7 @@ events! {
     /// A recipient will never have it.
     RecipientFailed "recipient.failed" Warn { queue_id: mail::QueueId, forward_path: String, next_hop: String, attempt: u32, status: String, cause: String }
     /// A recipient was refused in a session.
-    RecipientRefused "recipient.refused" Info { session: mail::QueueId, peer_ip: String, rule: String, reverse_path: String, forward_path: String }
+    RecipientRefused "recipient.refused" Info { session: mail::QueueId, peer_ip: String, rule: &'static str, reverse_path: String, forward_path: String }
     /// A role ended; it will be started again after a pause.
     RoleEnded "role.ended" Error { process: &'a str, pid: u32, cause: String, pause_ms: u64 }
     /// A role was started.

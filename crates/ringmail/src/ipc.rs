@@ -17,7 +17,10 @@ use serde::de::DeserializeOwned;
 const VERSION: u8 = 1;
 /// Longest tail: content below [`queue::BODY_OCTETS`] travels inline, with some room.
 pub const TAIL_OCTETS: usize = 256 * 1024;
-const _: () = assert!(queue::BODY_OCTETS == 256 * 1024, "what is no large body must fit a tail");
+const _: () = assert!(
+    queue::BODY_OCTETS == 256 * 1024,
+    "what is no large body must fit a tail"
+);
 /// Longest head: a transaction of 1,000 recipients with aliases of the longest kind fits.
 pub const HEAD_OCTETS: usize = 2 * 1024 * 1024;
 /// Version, length of the head, length of the tail, count of descriptors.

@@ -1,5 +1,8 @@
 //! The body: the roles as processes, the arrows between them, configuration and commands.
 
+pub mod cli;
+pub mod config;
 pub mod drive;
 pub mod event;
 pub mod ipc;
+pub mod role;

@@ -33,7 +33,10 @@ pub fn main(role: Role) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            event::say(&Event::Trouble { place: "role", cause: error.to_string() });
+            event::say(&Event::Trouble {
+                place: "role",
+                cause: error.to_string(),
+            });
             ExitCode::FAILURE
         }
     }
@@ -41,7 +44,9 @@ pub fn main(role: Role) -> ExitCode {
 
 /// Runs one future with this process's event loop, in this thread alone.
 pub fn in_event_loop<T>(work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let set = tokio::task::LocalSet::new();
     let ended = set.block_on(&runtime, work);
     runtime.shutdown_background();

@@ -267,7 +267,7 @@ impl Disk for LyingDisk {
             return failed;
         }
         let mut rng = self.rng.clone();
-        self.rng.next();
+        self.rng.draw();
         let inode = self.inode(*file)?;
         if failed.is_err() {
             inode.lose(&mut rng);
@@ -315,6 +315,6 @@ impl Disk for LyingDisk {
     }
 
     fn random(&mut self) -> u64 {
-        self.rng.next()
+        self.rng.draw()
     }
 }

@@ -71,7 +71,7 @@ impl World {
             _ => self.rng.below(3000),
         };
         let mut octets: Vec<u8> = (0..count)
-            .map(|_| self.rng.next().to_le_bytes()[0])
+            .map(|_| self.rng.draw().to_le_bytes()[0])
             .collect();
         if self.rng.below(4) == 0 && octets.len() >= 4096 {
             let stolen = self.steal_block();
@@ -126,7 +126,7 @@ impl World {
     }
 
     /// The same message with its content in a file; `None` where the disk refuses one.
-    fn into_body(&mut self, accepted: &mut Accepted) -> bool {
+    fn move_to_body(&mut self, accepted: &mut Accepted) -> bool {
         let Content::Inline(octets) = accepted.content.clone() else {
             return true;
         };
@@ -181,7 +181,7 @@ impl World {
                 }
                 _ => {
                     let mut accepted = self.message(&mut map);
-                    if self.rng.below(6) == 0 && !self.into_body(&mut accepted) {
+                    if self.rng.below(6) == 0 && !self.move_to_body(&mut accepted) {
                         map.remove(&accepted.queue_id);
                         continue;
                     }
@@ -367,7 +367,7 @@ fn seeds() -> u64 {
     std::env::var("SIM_SEEDS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(300)
+        .unwrap_or(1000)
 }
 
 #[test]

@@ -124,6 +124,7 @@ pub struct Session {
     outputs: VecDeque<Output>,
     /// Recipients asked and not yet answered: the last so many of the transaction.
     asked: usize,
+    eight_bit: bool,
     errors: u32,
     transactions: u32,
     wake_at: Time,
@@ -139,6 +140,7 @@ impl Session {
             lines: Lines::default(),
             outputs: VecDeque::from([Output::Ask(Question::Connect)]),
             asked: 0,
+            eight_bit: false,
             errors: 0,
             transactions: 0,
             wake_at: now + limits::SERVER_COMMAND_WAIT,
@@ -163,6 +165,17 @@ impl Session {
             }
             State::Connecting | State::Ready | State::Closed => None,
         }
+    }
+
+    /// The forward-path of the oldest [`Question::Recipient`] that is not answered.
+    pub fn asked_recipient(&self) -> Option<&ForwardPath> {
+        let recipients = &self.transaction()?.recipients;
+        recipients.get(recipients.len().checked_sub(self.asked)?)
+    }
+
+    /// Whether the content that was last read, or is being read, has octets above 127.
+    pub fn content_is_eight_bit(&self) -> bool {
+        self.eight_bit
     }
 
     /// How the client greeted us, once it has.
@@ -286,6 +299,7 @@ impl Session {
         let before = out.len();
         let progress = content.read(wire, out);
         hops.read(&out[before..]);
+        self.eight_bit = content.eight_bit();
         let Progress::Ended(used) = progress else {
             return wire.len();
         };

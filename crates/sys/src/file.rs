@@ -40,6 +40,27 @@ pub fn free_octets(file: &File) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
+/// Opens the same file anew, for reading only, so that it can be given to somebody who may only read.
+pub fn reopen_for_reading(file: &File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+/// A number that nobody can guess, from the kernel.
+pub fn random() -> u64 {
+    let mut octets = [0u8; 8];
+    let mut filled = 0;
+    while filled < octets.len() {
+        // Blocks only while the kernel boots; an interrupted call is made again.
+        match rustix::rand::getrandom(&mut octets[filled..], rustix::rand::GetRandomFlags::empty())
+        {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("the kernel gives no random octets: {error}"),
+        }
+    }
+    u64::from_le_bytes(octets)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,10 @@ impl Control {
     pub fn connect(config: &Config) -> io::Result<Self> {
         let stream = UnixStream::connect(socket_path(config))?;
         stream.set_read_timeout(Some(ANSWER_WAIT))?;
-        Ok(Self { stream, input: Vec::new() })
+        Ok(Self {
+            stream,
+            input: Vec::new(),
+        })
     }
 
     /// Asks, and waits for the answer.
@@ -43,7 +46,11 @@ impl Control {
             }
             let mut piece = [0; 16 * 1024];
             match self.stream.read(&mut piece)? {
-                0 => return Err(io::Error::other(Misbehaved("the daemon closed the connection"))),
+                0 => {
+                    return Err(io::Error::other(Misbehaved(
+                        "the daemon closed the connection",
+                    )));
+                }
                 count => self.input.extend_from_slice(&piece[..count]),
             }
         }

@@ -3,6 +3,7 @@
 
 use super::{DONE, NO, USAGE};
 use crate::config::Config;
+use crate::drive::connection::refusal_reply;
 use clap::Subcommand;
 use mail::{ForwardPath, Mailbox, Recipient, ReversePath, Route};
 use policy::{Client, Decision, Listener, Origin, Policy, Refusal};
@@ -46,14 +47,30 @@ pub fn explain(config: &Config, what: &Explain, json: bool) -> u8 {
     let policy = Policy::new(config.policy.clone());
     match what {
         Explain::Rcpt { address, from, ip } => {
-            let paths = (ForwardPath::parse(address), ReversePath::parse(from.as_deref().unwrap_or_default()));
-            let (Ok(forward_path), Ok(reverse_path)) = paths else { return malformed() };
+            let paths = (
+                ForwardPath::parse(address),
+                ReversePath::parse(from.as_deref().unwrap_or_default()),
+            );
+            let (Ok(forward_path), Ok(reverse_path)) = paths else {
+                return malformed();
+            };
             // Without --ip it is a client that nobody lists: TEST-NET-3 of RFC 5737.
             let ip = ip.unwrap_or(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)));
-            rcpt(&policy, Client { ip, listener: Listener::Mx }, &reverse_path, &forward_path, json)
+            rcpt(
+                &policy,
+                Client {
+                    ip,
+                    listener: Listener::Mx,
+                },
+                &reverse_path,
+                &forward_path,
+                json,
+            )
         }
         Explain::Route { address } => {
-            let Ok(forward_path) = ForwardPath::parse(address) else { return malformed() };
+            let Ok(forward_path) = ForwardPath::parse(address) else {
+                return malformed();
+            };
             route(&policy, &forward_path, json)
         }
         Explain::Reply { .. } | Explain::Message { .. } => {
@@ -93,7 +110,12 @@ fn rcpt(
     }
     println!("{word}  {} {status} {}", reply.code(), reply.text());
     for step in &explained.steps {
-        println!("  {:<8} {:<60} {}", step.subject, step.text, origin(step.origin.as_ref()));
+        println!(
+            "  {:<8} {:<60} {}",
+            step.subject,
+            step.text,
+            origin(step.origin.as_ref())
+        );
     }
     println!("  {:<8} {}", "rule", explained.verdict.rule.name);
     if let Some(otherwise) = explained.otherwise {
@@ -111,11 +133,20 @@ fn route(policy: &Policy, forward_path: &ForwardPath, json: bool) -> u8 {
     let ForwardPath::Mailbox(mailbox) = forward_path else {
         return malformed();
     };
-    let client = Client { ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), listener: Listener::Mx };
-    let recipients = match policy.recipient(client, &ReversePath::Null, forward_path).decision {
+    let client = Client {
+        ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+        listener: Listener::Mx,
+    };
+    let recipients = match policy
+        .recipient(client, &ReversePath::Null, forward_path)
+        .decision
+    {
         Decision::Accept(recipients) => recipients,
         Decision::Refuse(Refusal::RelayingDenied) => {
-            vec![Recipient { mailbox: mailbox.clone(), original: None }]
+            vec![Recipient {
+                mailbox: mailbox.clone(),
+                original: None,
+            }]
         }
         Decision::Refuse(refusal) => {
             println!("{mailbox}: {}", refusal_reply(refusal).text());
@@ -135,18 +166,12 @@ fn show_route(policy: &Policy, mailbox: &Mailbox, json: bool) -> u8 {
         Route::Nowhere(status, text) => (NO, format!("nowhere: {status} {text}")),
     };
     if json {
-        println!("{}", json!({ "mailbox": mailbox.to_string(), "route": text }));
+        println!(
+            "{}",
+            json!({ "mailbox": mailbox.to_string(), "route": text })
+        );
     } else {
         println!("{mailbox} -> {text}");
     }
     code
-}
-
-/// The words for a refusal: the same in a session and in its explanation.
-pub fn refusal_reply(refusal: Refusal) -> mail::Reply {
-    match refusal {
-        Refusal::RelayingDenied => replies::RELAYING_DENIED,
-        Refusal::UnknownUser => replies::UNKNOWN_USER,
-        Refusal::BadAlias => replies::BAD_ALIAS,
-    }
 }

@@ -55,7 +55,9 @@ pub enum QueueCommand {
 /// A number and its unit, in seconds.
 fn age(text: &str) -> Result<u64, String> {
     let wrong = || "a number and s, m, h or d".to_owned();
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let secs = match unit {
         "s" => 1,
@@ -98,9 +100,15 @@ pub fn health(config: &Config, json: bool) -> u8 {
     with_daemon(config, |control| match control.ask(&Request::Health)?.0 {
         Answer::Healthy { messages, room } => {
             if json {
-                println!("{}", serde_json::json!({ "messages": messages, "room": room }));
+                println!(
+                    "{}",
+                    serde_json::json!({ "messages": messages, "room": room })
+                );
             } else {
-                println!("{messages} messages queued; new mail is {}", if room { "taken" } else { "refused: no room" });
+                println!(
+                    "{messages} messages queued; new mail is {}",
+                    if room { "taken" } else { "refused: no room" }
+                );
             }
             Ok(if room { DONE } else { NO })
         }
@@ -112,13 +120,25 @@ fn list(config: &Config, filter: &Filter, json: bool) -> u8 {
     with_daemon(config, |control| {
         let (mut after, mut count) = (None, 0);
         loop {
-            let request = Request::List { filter: filter.clone(), after };
-            let Answer::List(messages) = control.ask(&request)?.0 else { return Ok(unavailable()) };
+            let request = Request::List {
+                filter: filter.clone(),
+                after,
+            };
+            let Answer::List(messages) = control.ask(&request)?.0 else {
+                return Ok(unavailable());
+            };
             let Some(last) = messages.last() else { break };
             after = Some(last.queue_id);
             count += messages.len();
             for message in &messages {
-                println!("{}", if json { as_json(message).to_string() } else { as_text(message) });
+                println!(
+                    "{}",
+                    if json {
+                        as_json(message).to_string()
+                    } else {
+                        as_text(message)
+                    }
+                );
             }
         }
         if count == 0 && !json {
@@ -129,26 +149,28 @@ fn list(config: &Config, filter: &Filter, json: bool) -> u8 {
 }
 
 fn show(config: &Config, queue_id: QueueId, json: bool) -> u8 {
-    with_daemon(config, |control| match control.ask(&Request::Show(queue_id))? {
-        (Answer::Show(message), content) => {
-            let content = String::from_utf8_lossy(&content);
-            if json {
-                let mut shown = as_json(&message);
-                shown["content"] = content.into();
-                println!("{shown}");
-            } else {
-                println!("{}\n", as_text(&message));
-                for line in content.lines() {
-                    println!("{}", line.escape_debug());
+    with_daemon(config, |control| {
+        match control.ask(&Request::Show(queue_id))? {
+            (Answer::Show(message), content) => {
+                let content = String::from_utf8_lossy(&content);
+                if json {
+                    let mut shown = as_json(&message);
+                    shown["content"] = content.into();
+                    println!("{shown}");
+                } else {
+                    println!("{}\n", as_text(&message));
+                    for line in content.lines() {
+                        println!("{}", line.escape_debug());
+                    }
                 }
+                Ok(DONE)
             }
-            Ok(DONE)
+            (Answer::Nothing, _) => {
+                eprintln!("ringmail: no message {queue_id}");
+                Ok(NO)
+            }
+            _ => Ok(unavailable()),
         }
-        (Answer::Nothing, _) => {
-            eprintln!("ringmail: no message {queue_id}");
-            Ok(NO)
-        }
-        _ => Ok(unavailable()),
     })
 }
 
@@ -162,16 +184,18 @@ fn bulk(config: &Config, what: Deed, filter: Filter, json: bool) -> u8 {
 }
 
 fn deed(config: &Config, what: Deed, filter: Filter, json: bool) -> u8 {
-    with_daemon(config, |control| match control.ask(&Request::Do(what, filter))?.0 {
-        Answer::Done(count) => {
-            if json {
-                println!("{}", serde_json::json!({ "messages": count }));
-            } else {
-                println!("{count} messages");
+    with_daemon(config, |control| {
+        match control.ask(&Request::Do(what, filter))?.0 {
+            Answer::Done(count) => {
+                if json {
+                    println!("{}", serde_json::json!({ "messages": count }));
+                } else {
+                    println!("{count} messages");
+                }
+                Ok(DONE)
             }
-            Ok(DONE)
+            _ => Ok(unavailable()),
         }
-        _ => Ok(unavailable()),
     })
 }
 
@@ -188,7 +212,10 @@ fn with_daemon(config: &Config, work: impl FnOnce(&mut Control) -> io::Result<u8
             return NOT_PERMITTED;
         }
         Err(_) => {
-            eprintln!("ringmail: no daemon answers at {}", super::control::socket_path(config).display());
+            eprintln!(
+                "ringmail: no daemon answers at {}",
+                super::control::socket_path(config).display()
+            );
             return NO_DAEMON;
         }
     };

@@ -29,7 +29,17 @@ pub fn start(config: Config, path: &Path, situation: Situation, ready: String) -
         let configuration = std::fs::read_to_string(path)?;
         let listeners = supervisor::listeners(&config)?;
         let path = path.display().to_string();
-        supervisor::run(Start { config, configuration, path, situation, ready }, listeners).await
+        supervisor::run(
+            Start {
+                config,
+                configuration,
+                path,
+                situation,
+                ready,
+            },
+            listeners,
+        )
+        .await
     });
     match ended {
         Ok(()) => DONE,
@@ -65,8 +75,15 @@ pub fn verify(config: &Config) -> u8 {
                     bad += 1;
                 }
             }
-            println!("{} messages, {bad} of them cannot be read", recovered.messages.len());
-            if bad == 0 && recovered.findings.is_empty() { DONE } else { NO }
+            println!(
+                "{} messages, {bad} of them cannot be read",
+                recovered.messages.len()
+            );
+            if bad == 0 && recovered.findings.is_empty() {
+                DONE
+            } else {
+                NO
+            }
         }
         Err(error) => {
             eprintln!("ringmail: the spool cannot be opened: {error}");

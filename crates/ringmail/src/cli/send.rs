@@ -27,7 +27,8 @@ pub struct Send {
 
 /// Sends it.
 pub fn send(config: &Config, what: &Send) -> u8 {
-    let forward_paths: Result<Vec<Mailbox>, _> = what.to.iter().map(|to| Mailbox::parse(to)).collect();
+    let forward_paths: Result<Vec<Mailbox>, _> =
+        what.to.iter().map(|to| Mailbox::parse(to)).collect();
     let reverse_path = ReversePath::parse(what.from.as_deref().unwrap_or_default());
     let (Ok(forward_paths), Ok(reverse_path)) = (forward_paths, reverse_path) else {
         eprintln!("ringmail send: an address is malformed");
@@ -41,7 +42,7 @@ pub fn send(config: &Config, what: &Send) -> u8 {
         eprintln!("ringmail send: nothing listens for mail: [listen] mx is not set");
         return NO_DAEMON;
     };
-    match talk(config, address, forward_paths, reverse_path) {
+    match talk(config, address, &forward_paths, reverse_path) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("ringmail send: {address}: {error}");
@@ -63,13 +64,21 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn talk(
     config: &Config,
     address: SocketAddr,
-    forward_paths: Vec<Mailbox>,
+    forward_paths: &[Mailbox],
     reverse_path: ReversePath,
 ) -> std::io::Result<u8> {
     let clock = Clock::start();
     let now = || Time::from_micros(clock.now_micros());
-    let from = if reverse_path.is_null() { format!("postmaster@{}", config.hostname) } else { reverse_path.to_string() };
-    let to = forward_paths.iter().map(Mailbox::to_string).collect::<Vec<_>>().join(", ");
+    let from = if reverse_path.is_null() {
+        format!("postmaster@{}", config.hostname)
+    } else {
+        reverse_path.to_string()
+    };
+    let to = forward_paths
+        .iter()
+        .map(Mailbox::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     let content = format!(
         "From: <{from}>\r\nTo: {to}\r\nSubject: test message\r\nDate: {}\r\nMessage-ID: <{}.{}@{}>\r\n\r\nThis is a test.\r\n",
         now().date(),
@@ -79,11 +88,14 @@ fn talk(
     );
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
-    let parameters = Parameters { hostname: (*config.hostname).into(), dialect: Dialect::Smtp };
+    let parameters = Parameters {
+        hostname: (*config.hostname).into(),
+        dialect: Dialect::Smtp,
+    };
     let mut session = Session::new(parameters, now());
     let mut message = Some(Message {
         reverse_path,
-        forward_paths: forward_paths.clone(),
+        forward_paths: forward_paths.to_vec(),
         octets: content.len() as u64,
         eight_bit: false,
     });
@@ -101,7 +113,7 @@ fn talk(
                     Stuffing::default().end(session.wire());
                     session.content_sent(now());
                 }
-                Output::Outcomes(outcomes) => code = tell(&forward_paths, &outcomes),
+                Output::Outcomes(outcomes) => code = tell(forward_paths, &outcomes),
                 Output::Idle => match message.take() {
                     Some(message) => session.send(message, now()),
                     None => session.quit(now()),

@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 /// The first line of a file that `try` wrote: other commands read it as `try` does.
-const MARK: &str = "# Written by `ringmail try`: any domain's mail lands in Maildirs beside this file.";
+const MARK: &str =
+    "# Written by `ringmail try`: any domain's mail lands in Maildirs beside this file.";
 /// Where SMTP and submission listen, or the next free ports.
 const PORTS: [u16; 2] = [2525, 2587];
 /// Ports that are tried, from each of these on.
@@ -75,7 +76,8 @@ fn free_port(wanted: u16) -> std::io::Result<u16> {
 fn greeting(path: &Path, [mx, submission]: [u16; 2]) -> String {
     let config = path.display();
     let mail = path.with_file_name("mail");
-    let program = std::env::current_exe().map_or_else(|_| "ringmail".into(), |p| p.display().to_string());
+    let program =
+        std::env::current_exe().map_or_else(|_| "ringmail".into(), |p| p.display().to_string());
     format!(
         "SMTP on 127.0.0.1:{mx}, submission on 127.0.0.1:{submission}; nothing leaves this machine.\n\
          Paste into another terminal:\n\
@@ -98,13 +100,20 @@ pub fn say_arrival(file: &Path) {
             }
             let value = |name: &str| {
                 let (start, rest) = line.split_at_checked(name.len())?;
-                start.eq_ignore_ascii_case(name).then(|| rest.trim().to_owned())
+                start
+                    .eq_ignore_ascii_case(name)
+                    .then(|| rest.trim().to_owned())
             };
             from = value("From:").unwrap_or(from);
             subject = value("Subject:").unwrap_or(subject);
         }
     }
     // A terminal must not obey what a stranger wrote.
-    println!("{} | {} | {}", from.escape_debug(), subject.escape_debug(), file.display());
+    println!(
+        "{} | {} | {}",
+        from.escape_debug(),
+        subject.escape_debug(),
+        file.display()
+    );
     let _ = std::io::stdout().flush();
 }

@@ -2,7 +2,7 @@
 //! commit, without a timer that would delay a lone message. The event loop never waits for the disk.
 
 use mail::QueueId;
-use queue::spool::{Disk, Spool};
+use queue::spool::{COMMIT_OCTETS, Disk, Spool};
 use queue::{Body, Content, Entry};
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -13,6 +13,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// Batches joined into one commit; a bound on how long the first of them waits for the last.
 const JOIN_MAX: usize = 512;
+/// Octets of content joined into one commit; with the largest entry behind it, it is still one that the
+/// spool takes.
+const JOIN_OCTETS: u64 = COMMIT_OCTETS / 4;
 /// How long the thread sleeps when there is nothing to do and nothing to tidy.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -106,7 +109,7 @@ impl Committer {
                     done,
                     room: None,
                 }
-                .run(&received)
+                .run(&received);
             })?;
         Ok(Self {
             jobs,
@@ -152,17 +155,22 @@ impl<D: Disk<File = File>> Work<D> {
             };
             let mut batches = Vec::new();
             let mut entries = Vec::new();
-            for job in std::iter::once(first).chain(jobs.try_iter().take(JOIN_MAX)) {
+            let mut octets = 0;
+            let mut next = Some(first);
+            while let Some(job) = next {
                 match job {
                     Job::Commit {
                         batch,
                         entries: more,
                     } => {
+                        octets += more.iter().map(octets_of).sum::<u64>();
                         batches.push(batch);
                         entries.extend(more);
                     }
-                    other => self.obey(other),
+                    other => self.obey(&other),
                 }
+                let full = batches.len() >= JOIN_MAX || octets >= JOIN_OCTETS;
+                next = if full { None } else { jobs.try_recv().ok() };
             }
             self.commit(&batches, &entries);
             busy = true;
@@ -188,8 +196,8 @@ impl<D: Disk<File = File>> Work<D> {
         }
     }
 
-    fn obey(&mut self, job: Job) {
-        let answer = match job {
+    fn obey(&mut self, job: &Job) {
+        let answer = match *job {
             Job::NewBody { token } => {
                 let file = if self.spool.has_room() {
                     self.spool.new_body().ok()
@@ -202,9 +210,9 @@ impl<D: Disk<File = File>> Work<D> {
                 }
             }
             Job::DropBody { number } => return self.spool.drop_body(number),
-            Job::JudgeBody { token, body } => Done::BodyJudged {
+            Job::JudgeBody { token, ref body } => Done::BodyJudged {
                 token,
-                ok: self.judge(&body).unwrap_or(false),
+                ok: self.judge(body).unwrap_or(false),
             },
             Job::Read { queue_id } => Done::Read {
                 queue_id,
@@ -246,6 +254,20 @@ impl<D: Disk<File = File>> Work<D> {
         if self.room != Some(room) {
             self.room = Some(room);
             let _ = self.done.send(Done::Room(room));
+        }
+    }
+}
+
+/// Octets that an entry brings into the log, its head aside.
+fn octets_of(entry: &Entry) -> u64 {
+    let inline = |content: &Content| match content {
+        Content::Inline(octets) => octets.len() as u64,
+        Content::Body(_) => 0,
+    };
+    match entry {
+        Entry::Accept(accepted) => inline(&accepted.content),
+        Entry::Progress { reports, .. } => {
+            reports.iter().map(|report| inline(&report.content)).sum()
         }
     }
 }

@@ -2,6 +2,7 @@
 //! goes to a [`Desk`].
 
 use mail::{Public, Reply, Time};
+use policy::Refusal;
 use smtp::server::{Answer, Output, Parameters, Question, Session, replies};
 use std::io;
 use std::net::IpAddr;
@@ -68,12 +69,12 @@ pub async fn serve<D: Desk>(
     let (mut input, mut used) = (Vec::<u8>::new(), 0);
     let (mut content, mut out) = (Vec::new(), Vec::new());
     loop {
-        let taken = session.receive(&input[used..], &mut content, now());
-        used += taken;
+        let read = session.receive(&input[used..], &mut content, now());
+        used += read;
         if content.len() >= SPILL_OCTETS {
             desk.spill(&mut content).await;
         }
-        let mut busy = taken > 0 && used < input.len();
+        let mut busy = read > 0 && used < input.len();
         while let Some(output) = session.poll() {
             busy = used < input.len();
             match output {
@@ -175,4 +176,13 @@ fn write_reply(reply: Reply, setting: &Setting, token: u64, out: &mut Vec<u8>) {
         Public::Nothing
     };
     reply.write(public, out);
+}
+
+/// The words for a refusal: the same in a session and in its explanation.
+pub fn refusal_reply(refusal: Refusal) -> Reply {
+    match refusal {
+        Refusal::RelayingDenied => replies::RELAYING_DENIED,
+        Refusal::UnknownUser => replies::UNKNOWN_USER,
+        Refusal::BadAlias => replies::BAD_ALIAS,
+    }
 }

@@ -13,14 +13,13 @@ pub struct RealDisk {
     lock: File,
 }
 
-const FOLDERS: [Folder; 4] = [Folder::Segment, Folder::Body, Folder::Aside, Folder::Meta];
+const FOLDERS: [Folder; 3] = [Folder::Segment, Folder::Body, Folder::Aside];
 
 const fn name(folder: Folder) -> &'static str {
     match folder {
         Folder::Segment => "segment",
         Folder::Body => "body",
         Folder::Aside => "aside",
-        Folder::Meta => "meta",
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Attempt {
     pub trace: Box<str>,
     /// Whether content has octets above 127.
     pub eight_bit: bool,
+    /// An earlier attempt may have delivered it without our knowing: look before delivering.
+    pub again: bool,
     /// A large body's length: it comes as a descriptor, open for reading only. Otherwise the frame's
     /// tail is the content.
     pub body_octets: Option<u64>,

@@ -47,7 +47,10 @@ pub async fn run(birth: Birth) -> io::Result<()> {
             (ToRole::Listener(Listener::Control), Some(fd)) => {
                 let listener = std::os::unix::net::UnixListener::from(fd);
                 listener.set_nonblocking(true)?;
-                tokio::task::spawn_local(listen(Rc::clone(&shared), UnixListener::from_std(listener)?));
+                tokio::task::spawn_local(listen(
+                    Rc::clone(&shared),
+                    UnixListener::from_std(listener)?,
+                ));
             }
             (ToRole::Begin, None) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, _) => break,
@@ -73,14 +76,20 @@ async fn listen(shared: Rc<Shared>, listener: UnixListener) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let ours = rustix::process::geteuid().as_raw();
-                let trusted = sys::socket::peer_uid(&stream).is_ok_and(|uid| uid == 0 || uid == ours);
+                let trusted =
+                    sys::socket::peer_uid(&stream).is_ok_and(|uid| uid == 0 || uid == ours);
                 if trusted && shared.commands.get() < COMMANDS_MAX {
-                    let Ok(stream) = stream.into_std() else { continue };
+                    let Ok(stream) = stream.into_std() else {
+                        continue;
+                    };
                     tokio::task::spawn_local(serve(Rc::clone(&shared), stream.into()));
                 }
             }
             Err(error) => {
-                event::say(&Event::Trouble { place: "control", cause: error.to_string() });
+                event::say(&Event::Trouble {
+                    place: "control",
+                    cause: error.to_string(),
+                });
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -89,10 +98,14 @@ async fn listen(shared: Rc<Shared>, listener: UnixListener) {
 
 /// One command: each question is passed on, each answer handed back.
 async fn serve(shared: Rc<Shared>, stream: OwnedFd) {
-    let Ok((sender, mut receiver)) = arrow::open::<Answer, Request>(stream) else { return };
+    let Ok((sender, mut receiver)) = arrow::open::<Answer, Request>(stream) else {
+        return;
+    };
     shared.commands.set(shared.commands.get() + 1);
     while let Some(heard) = receiver.hear().await {
-        let (answer, tail) = ask(&shared, heard.head).await.unwrap_or((Answer::Unavailable, Vec::new()));
+        let (answer, tail) = ask(&shared, heard.head)
+            .await
+            .unwrap_or((Answer::Unavailable, Vec::new()));
         if sender.say(&answer, &tail, None).is_err() {
             break;
         }

@@ -49,7 +49,15 @@ pub async fn run(birth: Birth) -> io::Result<()> {
     let mut shared = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
-            (ToRole::Orders { configuration, path, situation }, None, None) => {
+            (
+                ToRole::Orders {
+                    configuration,
+                    path,
+                    situation,
+                },
+                None,
+                None,
+            ) => {
                 shared = Some(Rc::new(Shared {
                     config: crate::config::of_role(&configuration, &path, situation)?,
                     clock: Clock::start(),
@@ -75,20 +83,26 @@ fn start_threads() -> io::Result<mpsc::Sender<Work>> {
     let receiver = Arc::new(std::sync::Mutex::new(receiver));
     for number in 0..SYNC_THREADS {
         let receiver = Arc::clone(&receiver);
-        std::thread::Builder::new().name(format!("sync {number}")).spawn(move || {
-            loop {
-                let (deliveries, answers): (Vec<Delivery>, Vec<_>) = {
-                    // A poisoned lock means that another thread panicked: this process ends anyway.
-                    let Ok(receiver) = receiver.lock() else { return };
-                    let Ok(first) = receiver.recv() else { return };
-                    std::iter::once(first).chain(receiver.try_iter().take(TOGETHER_MAX - 1)).unzip()
-                };
-                for (answer, result) in answers.into_iter().zip(maildir::deliver(&deliveries)) {
-                    // Nobody waits any more when the role stops.
-                    let _ = answer.send(result);
+        std::thread::Builder::new()
+            .name(format!("sync {number}"))
+            .spawn(move || {
+                loop {
+                    let (deliveries, answers): (Vec<Delivery>, Vec<_>) = {
+                        // A poisoned lock means that another thread panicked: this process ends anyway.
+                        let Ok(receiver) = receiver.lock() else {
+                            return;
+                        };
+                        let Ok(first) = receiver.recv() else { return };
+                        std::iter::once(first)
+                            .chain(receiver.try_iter().take(TOGETHER_MAX - 1))
+                            .unzip()
+                    };
+                    for (answer, result) in answers.into_iter().zip(maildir::deliver(&deliveries)) {
+                        // Nobody waits any more when the role stops.
+                        let _ = answer.send(result);
+                    }
                 }
-            }
-        })?;
+            })?;
     }
     Ok(sender)
 }
@@ -99,22 +113,47 @@ async fn serve(shared: Rc<Shared>, sender: Sender<Ended>, mut receiver: Receiver
         tokio::task::spawn_local(async move {
             let number = heard.head.attempt;
             let outcomes = attempt(&shared, heard.head, heard.tail, heard.fd.map(File::from)).await;
-            if sender.say(&Ended { attempt: number, outcomes }, &[], None).is_err() {
+            if sender
+                .say(
+                    &Ended {
+                        attempt: number,
+                        outcomes,
+                    },
+                    &[],
+                    None,
+                )
+                .is_err()
+            {
                 // Outcomes too large to say: queue takes those not named as undecided.
-                let _ = sender.say(&Ended { attempt: number, outcomes: Vec::new() }, &[], None);
+                let _ = sender.say(
+                    &Ended {
+                        attempt: number,
+                        outcomes: Vec::new(),
+                    },
+                    &[],
+                    None,
+                );
             }
         });
     }
 }
 
-async fn attempt(shared: &Shared, attempt: Attempt, tail: Vec<u8>, file: Option<File>) -> Vec<(u32, Outcome)> {
+async fn attempt(
+    shared: &Shared,
+    attempt: Attempt,
+    tail: Vec<u8>,
+    file: Option<File>,
+) -> Vec<(u32, Outcome)> {
     let content = match (attempt.body_octets, file) {
         (Some(octets), Some(file)) => SourceContent::File(file, octets),
         (None, _) => SourceContent::Memory(tail),
         // A body was announced and did not come: undecided.
         (Some(_), None) => return Vec::new(),
     };
-    let source = Source { trace: attempt.trace.clone(), content };
+    let source = Source {
+        trace: attempt.trace.clone(),
+        content,
+    };
     match attempt.destination.clone() {
         Destination::Maildir(path) => into_maildir(shared, attempt, &path, Arc::new(source)).await,
         Destination::Lmtp(socket) => by_lmtp(shared, attempt, &socket, source).await,
@@ -123,7 +162,12 @@ async fn attempt(shared: &Shared, attempt: Attempt, tail: Vec<u8>, file: Option<
     }
 }
 
-async fn into_maildir(shared: &Shared, attempt: Attempt, path: &str, source: Arc<Source>) -> Vec<(u32, Outcome)> {
+async fn into_maildir(
+    shared: &Shared,
+    attempt: Attempt,
+    path: &str,
+    source: Arc<Source>,
+) -> Vec<(u32, Outcome)> {
     let mut waiting = Vec::new();
     for (number, mailbox) in &attempt.recipients {
         let delivery = Delivery {
@@ -142,7 +186,10 @@ async fn into_maildir(shared: &Shared, attempt: Attempt, path: &str, source: Arc
     let mut outcomes = Vec::new();
     for (number, answered) in waiting {
         let Ok(result) = answered.await else { continue };
-        outcomes.push((number, result.map_or_else(|e| refused_by_disk(&e), |file| delivered(shared, &file))));
+        outcomes.push((
+            number,
+            result.map_or_else(|e| refused_by_disk(&e), |file| delivered(shared, &file)),
+        ));
     }
     outcomes
 }
@@ -162,17 +209,31 @@ fn delivered(shared: &Shared, file: &std::path::Path) -> Outcome {
 
 /// Trouble with the disk is never the message's fault: it is tried again.
 fn refused_by_disk(error: &io::Error) -> Outcome {
-    event::say(&Event::Trouble { place: "maildir", cause: error.to_string() });
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    event::say(&Event::Trouble {
+        place: "maildir",
+        cause: error.to_string(),
+    });
+    let full = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    );
     let (status, text) = if full {
         (Status::new(Class::Transient, 2, 2), "the mailbox is full")
     } else {
-        (Status::new(Class::Transient, 3, 0), "the mailbox cannot be written now")
+        (
+            Status::new(Class::Transient, 3, 0),
+            "the mailbox cannot be written now",
+        )
     };
     Outcome::Deferred(Cause::Ours(status, Cow::Borrowed(text)))
 }
 
-async fn by_lmtp(shared: &Shared, attempt: Attempt, socket: &LmtpSocket, source: Source) -> Vec<(u32, Outcome)> {
+async fn by_lmtp(
+    shared: &Shared,
+    attempt: Attempt,
+    socket: &LmtpSocket,
+    source: Source,
+) -> Vec<(u32, Outcome)> {
     let (numbers, forward_paths): (Vec<u32>, Vec<Mailbox>) = attempt.recipients.into_iter().unzip();
     let connecting = tokio::time::timeout(CONNECT_WAIT, connect(socket)).await;
     let outcomes = match connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
@@ -196,9 +257,15 @@ async fn by_lmtp(shared: &Shared, attempt: Attempt, socket: &LmtpSocket, source:
             }
         }
         Err(error) => {
-            event::say(&Event::Trouble { place: "lmtp", cause: error.to_string() });
+            event::say(&Event::Trouble {
+                place: "lmtp",
+                cause: error.to_string(),
+            });
             let status = Status::new(Class::Transient, 4, 1);
-            let cause = Cause::Ours(status, Cow::Borrowed("the mailbox server cannot be reached"));
+            let cause = Cause::Ours(
+                status,
+                Cow::Borrowed("the mailbox server cannot be reached"),
+            );
             vec![Outcome::Deferred(cause); numbers.len()]
         }
     };

@@ -16,10 +16,11 @@ use crate::ipc::deliver::{Attempt, Ended};
 use crate::ipc::spawn::{Arrow, FromRole, ToRole};
 use ::queue::spool::{Options, Spool};
 use ::queue::{Content, Input, NewMessage, Output, Parameters, Queue, Router};
-use mail::{Mailbox, QueueId, Route, Time};
-use policy::Policy;
+use mail::{Cause, ForwardPath, Mailbox, Outcome, QueueId, Recipient, ReversePath, Route, Time};
+use policy::{Client, Decision, Listener, Policy, Refusal};
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,12 +41,26 @@ const SHOW_OCTETS: usize = 64 * 1024;
 /// What comes to this role, from all sides.
 enum Happened {
     Order(Option<(ToRole, Option<OwnedFd>)>),
-    Asked { arrow: u64, question: ToQueue, tail: Vec<u8> },
-    SmtpdGone { arrow: u64 },
+    Asked {
+        arrow: u64,
+        question: ToQueue,
+        tail: Vec<u8>,
+    },
+    SmtpdGone {
+        arrow: u64,
+    },
     Ended(Ended),
-    TransportGone { arrow: u64, local: bool },
-    Control { arrow: u64, request: (u64, Request) },
-    ControlGone { arrow: u64 },
+    TransportGone {
+        arrow: u64,
+        local: bool,
+    },
+    Control {
+        arrow: u64,
+        request: (u64, Request),
+    },
+    ControlGone {
+        arrow: u64,
+    },
 }
 
 /// Routing as the configuration says it.
@@ -55,10 +70,33 @@ impl Router for Routing {
     fn route(&self, mailbox: &Mailbox) -> Route {
         self.0.route(mailbox)
     }
+
+    fn recipients(&self, mailbox: &Mailbox) -> Vec<Recipient> {
+        // We are a client of ourselves here, one that may send to anybody.
+        let forward_path = ForwardPath::Mailbox(mailbox.clone());
+        let client = Client {
+            ip: Ipv4Addr::LOCALHOST.into(),
+            listener: Listener::Mx,
+        };
+        match self
+            .0
+            .recipient(client, &ReversePath::Null, &forward_path)
+            .decision
+        {
+            Decision::Accept(recipients) => recipients,
+            Decision::Refuse(Refusal::RelayingDenied) => {
+                vec![Recipient {
+                    mailbox: mailbox.clone(),
+                    original: None,
+                }]
+            }
+            Decision::Refuse(Refusal::UnknownUser | Refusal::BadAlias) => Vec::new(),
+        }
+    }
 }
 
 /// An arrow to smtpd, and the bodies that it writes or wrote and that no message owns yet.
-struct Client {
+struct Intake {
     sender: Sender<FromQueue>,
     bodies: HashSet<u64>,
 }
@@ -72,10 +110,24 @@ struct Transport {
 
 /// A question of smtpd that waits for the committer or for the brain.
 enum Pending {
-    Body { arrow: u64, token: u64 },
-    Judge { arrow: u64, token: u64, message: NewMessage },
-    Accept { arrow: u64, token: u64, body: Option<u64> },
-    Control { arrow: u64, token: u64 },
+    Body {
+        arrow: u64,
+        token: u64,
+    },
+    Judge {
+        arrow: u64,
+        token: u64,
+        message: NewMessage,
+    },
+    Accept {
+        arrow: u64,
+        token: u64,
+        body: Option<u64>,
+    },
+    Control {
+        arrow: u64,
+        token: u64,
+    },
 }
 
 struct Desk {
@@ -83,7 +135,7 @@ struct Desk {
     clock: Clock,
     committer: Committer,
     arrows: u64,
-    clients: HashMap<u64, Client>,
+    clients: HashMap<u64, Intake>,
     controls: HashMap<u64, Sender<(u64, Answer)>>,
     local: Option<Transport>,
     relay: Option<Transport>,
@@ -104,12 +156,24 @@ struct Desk {
 enum Reading {
     Attempt(Attempt),
     Header,
-    Show { arrow: u64, token: u64, message: control::Message },
+    Show {
+        arrow: u64,
+        token: u64,
+        message: control::Message,
+    },
 }
 
 /// The role's story: opens the spool, then takes what comes from all sides.
 pub async fn run(birth: Birth) -> io::Result<()> {
-    let Some((ToRole::Orders { configuration, path, situation }, None)) = birth.orders().await? else {
+    let Some((
+        ToRole::Orders {
+            configuration,
+            path,
+            situation,
+        },
+        None,
+    )) = birth.orders().await?
+    else {
         return Err(io::Error::other("queue got no orders"));
     };
     let config = crate::config::of_role(&configuration, &path, situation)?;
@@ -166,25 +230,41 @@ async fn hear_orders(birth: std::rc::Rc<Birth>, happened: UnboundedSender<Happen
 }
 
 /// Opens the spool and starts the committer and the brain.
-async fn open(config: &Config, done: UnboundedSender<Done>, happened: UnboundedSender<Happened>) -> io::Result<Desk> {
+async fn open(
+    config: &Config,
+    done: UnboundedSender<Done>,
+    happened: UnboundedSender<Happened>,
+) -> io::Result<Desk> {
     let clock = Clock::start();
     let disk = lock_spool(config).await?;
     let (spool, recovered) = Spool::open(disk, Options::default()).map_err(io::Error::other)?;
     for finding in &recovered.findings {
-        event::say(&Event::SpoolFound { finding: finding.to_string() });
+        event::say(&Event::SpoolFound {
+            finding: finding.to_string(),
+        });
     }
-    event::say(&Event::SpoolOpened { messages: recovered.messages.len() });
+    event::say(&Event::SpoolOpened {
+        messages: recovered.messages.len(),
+    });
     let parameters = Parameters {
         retry_delay_min: config.queue.retry_delay_min,
         retry_delay_max: config.queue.retry_delay_max,
         expiry: config.queue.expiry,
         ..Parameters::new(&config.hostname)
+            .ok_or_else(|| io::Error::other("the hostname is no domain"))?
     };
     let now = Time::from_micros(clock.now_micros());
     let routing = Routing(Policy::new(config.policy.clone()));
     let (messages, highest) = (recovered.messages, recovered.highest);
     Ok(Desk {
-        brain: Queue::new(parameters, routing, messages, highest, sys::file::random(), now),
+        brain: Queue::new(
+            parameters,
+            routing,
+            messages,
+            highest,
+            sys::file::random(),
+            now,
+        ),
         clock,
         committer: Committer::start(spool, done)?,
         arrows: 0,
@@ -207,10 +287,17 @@ async fn open(config: &Config, done: UnboundedSender<Done>, happened: UnboundedS
 async fn lock_spool(config: &Config) -> io::Result<RealDisk> {
     let began = tokio::time::Instant::now();
     loop {
-        let told = |error: io::Error| io::Error::new(error.kind(), format!("spool {}: {error}", config.spool.display()));
+        let told = |error: io::Error| {
+            io::Error::new(
+                error.kind(),
+                format!("spool {}: {error}", config.spool.display()),
+            )
+        };
         match RealDisk::open(&config.spool).map_err(told)? {
             Some(disk) => return Ok(disk),
-            None if began.elapsed() < LOCK_WAIT => tokio::time::sleep(Duration::from_millis(20)).await,
+            None if began.elapsed() < LOCK_WAIT => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             None => return Err(io::Error::other("the spool is in use by another Ringmail")),
         }
     }
@@ -238,16 +325,30 @@ impl Desk {
             Happened::Order(None | Some((ToRole::Stop, _))) => return Ok(false),
             Happened::Order(Some((ToRole::Begin, None))) => birth.tell(&FromRole::Ready),
             Happened::Order(Some((ToRole::Arrow(arrow), Some(fd)))) => self.new_arrow(arrow, fd)?,
-            Happened::Order(Some(_)) => return Err(io::Error::other("an order that queue cannot have")),
-            Happened::Asked { arrow, question, tail } => self.asked(arrow, question, tail),
+            Happened::Order(Some(_)) => {
+                return Err(io::Error::other("an order that queue cannot have"));
+            }
+            Happened::Asked {
+                arrow,
+                question,
+                tail,
+            } => self.asked(arrow, question, tail),
             Happened::SmtpdGone { arrow } => {
-                for number in self.clients.remove(&arrow).map(|c| c.bodies).unwrap_or_default() {
+                for number in self
+                    .clients
+                    .remove(&arrow)
+                    .map(|c| c.bodies)
+                    .unwrap_or_default()
+                {
                     self.committer.ask(Job::DropBody { number });
                 }
             }
             Happened::Ended(ended) => self.ended(ended),
             Happened::TransportGone { arrow, local } => self.transport_gone(arrow, local),
-            Happened::Control { arrow, request: (token, request) } => self.control(arrow, token, request),
+            Happened::Control {
+                arrow,
+                request: (token, request),
+            } => self.control(arrow, token, request),
             Happened::ControlGone { arrow } => drop(self.controls.remove(&arrow)),
         }
         Ok(true)
@@ -261,10 +362,20 @@ impl Desk {
             Arrow::Accept => {
                 let (sender, mut receiver): (_, Receiver<ToQueue>) = arrow::open(fd)?;
                 let _ = sender.say(&FromQueue::Room(self.room), &[], None);
-                self.clients.insert(arrow, Client { sender, bodies: HashSet::new() });
+                self.clients.insert(
+                    arrow,
+                    Intake {
+                        sender,
+                        bodies: HashSet::new(),
+                    },
+                );
                 tokio::task::spawn_local(async move {
                     while let Some(heard) = receiver.hear().await {
-                        let asked = Happened::Asked { arrow, question: heard.head, tail: heard.tail };
+                        let asked = Happened::Asked {
+                            arrow,
+                            question: heard.head,
+                            tail: heard.tail,
+                        };
                         let _ = happened.send(asked);
                     }
                     let _ = happened.send(Happened::SmtpdGone { arrow });
@@ -273,8 +384,16 @@ impl Desk {
             Arrow::DeliverLocal | Arrow::DeliverRelay => {
                 let local = which == Arrow::DeliverLocal;
                 let (sender, mut receiver): (_, Receiver<Ended>) = arrow::open(fd)?;
-                let transport = Transport { arrow, sender, attempts: HashSet::new() };
-                let slot = if local { &mut self.local } else { &mut self.relay };
+                let transport = Transport {
+                    arrow,
+                    sender,
+                    attempts: HashSet::new(),
+                };
+                let slot = if local {
+                    &mut self.local
+                } else {
+                    &mut self.relay
+                };
                 if let Some(old) = slot.replace(transport) {
                     self.lose(old.attempts);
                 }
@@ -290,7 +409,10 @@ impl Desk {
                 self.controls.insert(arrow, sender);
                 tokio::task::spawn_local(async move {
                     while let Some(heard) = receiver.hear().await {
-                        let _ = happened.send(Happened::Control { arrow, request: heard.head });
+                        let _ = happened.send(Happened::Control {
+                            arrow,
+                            request: heard.head,
+                        });
                     }
                     let _ = happened.send(Happened::ControlGone { arrow });
                 });
@@ -307,29 +429,54 @@ impl Desk {
             }
             ToQueue::DropBody { number } => {
                 // Only its own: another's body, or one that a message owns, is not smtpd's to drop.
-                if self.clients.get_mut(&arrow).is_some_and(|c| c.bodies.remove(&number)) {
+                if self
+                    .clients
+                    .get_mut(&arrow)
+                    .is_some_and(|c| c.bodies.remove(&number))
+                {
                     self.committer.ask(Job::DropBody { number });
                 }
             }
-            ToQueue::Accept { token, envelope, received, body } => {
+            ToQueue::Accept {
+                token,
+                envelope,
+                received,
+                body,
+            } => {
                 if envelope.recipients.is_empty() {
                     return self.refuse(arrow, token);
                 }
                 let content = match body {
                     None => Content::Inline(tail.into()),
                     Some(body) => {
-                        if !self.clients.get(&arrow).is_some_and(|c| c.bodies.contains(&body.number)) {
+                        if !self
+                            .clients
+                            .get(&arrow)
+                            .is_some_and(|c| c.bodies.contains(&body.number))
+                        {
                             return self.refuse(arrow, token);
                         }
                         Content::Body(body)
                     }
                 };
-                let message = NewMessage { envelope, received: Some(received), content };
+                let message = NewMessage {
+                    envelope,
+                    received: Some(received),
+                    content,
+                };
                 if let Some(body) = body {
-                    let token = self.token(Pending::Judge { arrow, token, message });
+                    let token = self.token(Pending::Judge {
+                        arrow,
+                        token,
+                        message,
+                    });
                     self.committer.ask(Job::JudgeBody { token, body });
                 } else {
-                    let token = self.token(Pending::Accept { arrow, token, body: None });
+                    let token = self.token(Pending::Accept {
+                        arrow,
+                        token,
+                        body: None,
+                    });
                     self.handle(Input::Accept { token, message });
                 }
             }
@@ -348,14 +495,24 @@ impl Desk {
     }
 
     fn ended(&mut self, ended: Ended) {
-        let known = |t: &mut Option<Transport>| t.as_mut().is_some_and(|t| t.attempts.remove(&ended.attempt));
+        let known = |t: &mut Option<Transport>| {
+            t.as_mut()
+                .is_some_and(|t| t.attempts.remove(&ended.attempt))
+        };
         if known(&mut self.local) || known(&mut self.relay) {
-            self.handle(Input::Ended { attempt: ended.attempt, outcomes: ended.outcomes });
+            self.handle(Input::Ended {
+                attempt: ended.attempt,
+                outcomes: ended.outcomes,
+            });
         }
     }
 
     fn transport_gone(&mut self, arrow: u64, local: bool) {
-        let slot = if local { &mut self.local } else { &mut self.relay };
+        let slot = if local {
+            &mut self.local
+        } else {
+            &mut self.relay
+        };
         if slot.as_ref().is_some_and(|t| t.arrow == arrow)
             && let Some(gone) = slot.take()
         {
@@ -378,7 +535,11 @@ impl Desk {
             Done::Committed { batch, ok } => self.handle(Input::Committed { batch, ok }),
             Done::Body { token, file } => self.body_made(token, file),
             Done::BodyJudged { token, ok } => match self.pending.remove(&token) {
-                Some(Pending::Judge { arrow, token, message }) if ok => {
+                Some(Pending::Judge {
+                    arrow,
+                    token,
+                    message,
+                }) if ok => {
                     let body = match &message.content {
                         Content::Body(body) => Some(body.number),
                         Content::Inline(_) => None,
@@ -389,7 +550,7 @@ impl Desk {
                 Some(Pending::Judge { arrow, token, .. }) => self.refuse(arrow, token),
                 _ => {}
             },
-            Done::Read { queue_id, message } => self.read(queue_id, message),
+            Done::Read { queue_id, message } => self.read(queue_id, message.as_ref()),
             Done::Room(room) => {
                 if self.room != room {
                     event::say(&Event::RoomChanged { room });
@@ -404,11 +565,15 @@ impl Desk {
     }
 
     fn body_made(&mut self, token: u64, file: Option<(u64, OwnedFd)>) {
-        let Some(Pending::Body { arrow, token }) = self.pending.remove(&token) else { return };
+        let Some(Pending::Body { arrow, token }) = self.pending.remove(&token) else {
+            return;
+        };
         match (file, self.clients.get_mut(&arrow)) {
             (Some((number, fd)), Some(client)) => {
                 client.bodies.insert(number);
-                let _ = client.sender.say(&FromQueue::Body { token, number }, &[], Some(fd));
+                let _ = client
+                    .sender
+                    .say(&FromQueue::Body { token, number }, &[], Some(fd));
             }
             (Some((number, _)), None) => self.committer.ask(Job::DropBody { number }),
             (None, _) => self.refuse(arrow, token),
@@ -427,21 +592,31 @@ impl Desk {
                     }
                     self.committer.ask(Job::Commit { batch, entries });
                 }
-                Output::Accepted { token, queue_id } => match self.pending.remove(&token) {
-                    Some(Pending::Accept { arrow, token, body }) => {
+                Output::Accepted { token, queue_id } => {
+                    if let Some(Pending::Accept { arrow, token, body }) =
+                        self.pending.remove(&token)
+                    {
                         if let (Some(number), Some(client)) = (body, self.clients.get_mut(&arrow)) {
                             client.bodies.remove(&number);
                         }
                         self.tell_client(arrow, &FromQueue::Accepted { token, queue_id }, None);
                     }
-                    _ => {}
-                },
+                }
                 Output::Refused { token } => {
-                    if let Some(Pending::Accept { arrow, token, .. }) = self.pending.remove(&token) {
+                    if let Some(Pending::Accept { arrow, token, .. }) = self.pending.remove(&token)
+                    {
                         self.refuse(arrow, token);
                     }
                 }
-                Output::Attempt { attempt, destination, queue_id, reverse_path, recipients, eight_bit, .. } => {
+                Output::Attempt {
+                    attempt,
+                    destination,
+                    queue_id,
+                    reverse_path,
+                    recipients,
+                    eight_bit,
+                    ..
+                } => {
                     let record = Attempt {
                         attempt,
                         destination,
@@ -456,7 +631,14 @@ impl Desk {
                     self.attempt(record);
                 }
                 Output::NeedHeader { queue_id } => self.want(queue_id, Reading::Header),
-                Output::Event(event) => self.tell(&event),
+                Output::Event(event) => {
+                    if let ::queue::Event::Ended { queue_id }
+                    | ::queue::Event::Dropped { queue_id } = &event
+                    {
+                        self.cool(*queue_id);
+                    }
+                    tell(event);
+                }
                 Output::Done { token, count } => {
                     if let Some(Pending::Control { arrow, token }) = self.pending.remove(&token) {
                         self.answer(arrow, token, &Answer::Done(count), &[]);
@@ -468,21 +650,44 @@ impl Desk {
 
     /// Keeps a new message's content in memory for its first attempt.
     fn keep_hot(&mut self, entry: &::queue::Entry) {
-        let ::queue::Entry::Accept(accepted) = entry else { return };
+        let ::queue::Entry::Accept(accepted) = entry else {
+            return;
+        };
         self.certain.insert(accepted.queue_id);
         if let Content::Inline(octets) = &accepted.content
             && self.hot_octets + octets.len() <= HOT_OCTETS
         {
             self.hot_octets += octets.len();
-            self.hot.insert(accepted.queue_id, (Arc::clone(&accepted.trace), accepted.content.clone()));
+            self.hot.insert(
+                accepted.queue_id,
+                (Arc::clone(&accepted.trace), accepted.content.clone()),
+            );
+        }
+    }
+
+    /// Nothing of this message is needed any more.
+    fn cool(&mut self, queue_id: QueueId) {
+        self.certain.remove(&queue_id);
+        if let Some((_, Content::Inline(octets))) = self.hot.remove(&queue_id) {
+            self.hot_octets -= octets.len();
         }
     }
 
     fn attempt(&mut self, record: Attempt) {
-        let slot = if record.destination.is_local() { &mut self.local } else { &mut self.relay };
-        let Some(transport) = slot else { return self.handle(Input::Lost { attempt: record.attempt }) };
+        let slot = if record.destination.is_local() {
+            &mut self.local
+        } else {
+            &mut self.relay
+        };
+        let Some(transport) = slot else {
+            return self.handle(Input::Lost {
+                attempt: record.attempt,
+            });
+        };
         if transport.sender.backlog() > BACKLOG_OCTETS {
-            return self.handle(Input::Lost { attempt: record.attempt });
+            return self.handle(Input::Lost {
+                attempt: record.attempt,
+            });
         }
         transport.attempts.insert(record.attempt);
         match self.hot.remove(&record.queue_id) {
@@ -497,8 +702,17 @@ impl Desk {
     /// Hands an attempt with its content to its transport.
     fn send(&mut self, mut record: Attempt, trace: &str, content: &Content, file: Option<OwnedFd>) {
         record.trace = trace.into();
-        let slot = if record.destination.is_local() { &self.local } else { &self.relay };
-        let Some(transport) = slot.as_ref().filter(|t| t.attempts.contains(&record.attempt)) else { return };
+        let slot = if record.destination.is_local() {
+            &self.local
+        } else {
+            &self.relay
+        };
+        let Some(transport) = slot
+            .as_ref()
+            .filter(|t| t.attempts.contains(&record.attempt))
+        else {
+            return;
+        };
         let said = match content {
             Content::Inline(octets) => transport.sender.say(&record, octets, None),
             Content::Body(body) => {
@@ -507,9 +721,15 @@ impl Desk {
             }
         };
         if let Err(misbehaved) = said {
-            event::say(&Event::Trouble { place: "deliver", cause: misbehaved.to_string() });
+            event::say(&Event::Trouble {
+                place: "deliver",
+                cause: misbehaved.to_string(),
+            });
             let attempt = record.attempt;
-            self.ended(Ended { attempt, outcomes: Vec::new() });
+            self.ended(Ended {
+                attempt,
+                outcomes: Vec::new(),
+            });
         }
     }
 
@@ -521,30 +741,45 @@ impl Desk {
         }
     }
 
-    fn read(&mut self, queue_id: QueueId, message: Option<(Arc<str>, Content, Option<OwnedFd>)>) {
+    fn read(&mut self, queue_id: QueueId, message: Option<&(Arc<str>, Content, Option<OwnedFd>)>) {
         let waiting = self.reading.remove(&queue_id).unwrap_or_default();
         for why in waiting {
-            let file = message.as_ref().and_then(|(_, _, file)| file.as_ref()?.try_clone().ok());
-            match (why, &message) {
+            let file = message.and_then(|(_, _, file)| file.as_ref()?.try_clone().ok());
+            match (why, message) {
                 (Reading::Attempt(record), Some((trace, content, _))) => {
                     let (trace, content) = (Arc::clone(trace), content.clone());
                     self.send(record, &trace, &content, file);
                 }
                 // It cannot be read: undecided, tried again later, and said in the log.
                 (Reading::Attempt(record), None) => {
-                    self.ended(Ended { attempt: record.attempt, outcomes: Vec::new() });
+                    self.ended(Ended {
+                        attempt: record.attempt,
+                        outcomes: Vec::new(),
+                    });
                 }
                 (Reading::Header, Some((_, content, _))) => {
                     let octets = first_octets(content, file, self.brain.header_octets());
                     self.handle(Input::Header { queue_id, octets });
                 }
-                (Reading::Header, None) => self.handle(Input::Header { queue_id, octets: Vec::new() }),
-                (Reading::Show { arrow, token, message: shown }, Some((trace, content, _))) => {
+                (Reading::Header, None) => self.handle(Input::Header {
+                    queue_id,
+                    octets: Vec::new(),
+                }),
+                (
+                    Reading::Show {
+                        arrow,
+                        token,
+                        message: shown,
+                    },
+                    Some((trace, content, _)),
+                ) => {
                     let mut octets = trace.as_bytes().to_vec();
                     octets.extend(first_octets(content, file, SHOW_OCTETS));
                     self.answer(arrow, token, &Answer::Show(shown), &octets);
                 }
-                (Reading::Show { arrow, token, .. }, None) => self.answer(arrow, token, &Answer::Nothing, &[]),
+                (Reading::Show { arrow, token, .. }, None) => {
+                    self.answer(arrow, token, &Answer::Nothing, &[]);
+                }
             }
         }
     }
@@ -561,20 +796,44 @@ impl Desk {
         match request {
             Request::Health => {
                 let messages = self.brain.messages().count() as u64;
-                self.answer(arrow, token, &Answer::Healthy { messages, room: self.room }, &[]);
+                self.answer(
+                    arrow,
+                    token,
+                    &Answer::Healthy {
+                        messages,
+                        room: self.room,
+                    },
+                    &[],
+                );
             }
             Request::List { filter, after } => {
                 let now = self.now();
                 let filter = brain_filter(filter);
-                let views = self.brain.messages().filter(|v| after.is_none_or(|a| v.queue_id > a));
-                let meant = views.filter(|view| filter.matches(view, now)).take(control::LIST_MAX);
-                let list = meant.map(|view| shown(&view)).collect();
+                let views = self
+                    .brain
+                    .messages()
+                    .filter(|v| after.is_none_or(|a| v.stored.queue_id > a));
+                let meant = views
+                    .filter(|view| filter.matches(view, now))
+                    .take(control::LIST_MAX);
+                let list = meant.map(|view| shown(&view, now)).collect();
                 self.answer(arrow, token, &Answer::List(list), &[]);
             }
             Request::Show(queue_id) => {
-                let message = self.brain.messages().find(|v| v.queue_id == queue_id).map(|view| shown(&view));
+                let message = self
+                    .brain
+                    .messages()
+                    .find(|v| v.stored.queue_id == queue_id)
+                    .map(|view| shown(&view, self.now()));
                 match message {
-                    Some(message) => self.want(queue_id, Reading::Show { arrow, token, message }),
+                    Some(message) => self.want(
+                        queue_id,
+                        Reading::Show {
+                            arrow,
+                            token,
+                            message,
+                        },
+                    ),
                     None => self.answer(arrow, token, &Answer::Nothing, &[]),
                 }
             }
@@ -589,5 +848,130 @@ impl Desk {
                 });
             }
         }
+    }
+}
+
+/// The first octets of a content, from memory or from its file.
+fn first_octets(content: &Content, file: Option<OwnedFd>, limit: usize) -> Vec<u8> {
+    use std::io::Read as _;
+    match (content, file) {
+        (Content::Inline(octets), _) => octets[..octets.len().min(limit)].to_vec(),
+        (Content::Body(_), Some(file)) => {
+            let mut octets = Vec::new();
+            // What cannot be read is left out: a report goes without the header then.
+            let _ = std::fs::File::from(file)
+                .take(limit as u64)
+                .read_to_end(&mut octets);
+            octets
+        }
+        (Content::Body(_), None) => Vec::new(),
+    }
+}
+
+/// A command's filter as the brain takes it.
+fn brain_filter(filter: control::Filter) -> ::queue::Filter {
+    ::queue::Filter {
+        queue_ids: filter.queue_ids,
+        to: filter.to,
+        from: filter.from,
+        age_min: filter.age_min_secs.map(Duration::from_secs),
+        reason: filter.reason,
+        dead: filter.dead,
+    }
+}
+
+/// A message as commands show it.
+fn shown(view: &::queue::View<'_>, now: Time) -> control::Message {
+    let stored = view.stored;
+    let mut recipients: Vec<String> = view.waiting().map(ToString::to_string).collect();
+    if recipients.is_empty() {
+        recipients = stored
+            .envelope
+            .recipients
+            .iter()
+            .map(|r| r.mailbox.to_string())
+            .collect();
+    }
+    control::Message {
+        queue_id: stored.queue_id,
+        reverse_path: stored.envelope.reverse_path.to_string(),
+        recipients,
+        arrival: stored.envelope.arrival,
+        octets: stored.octets,
+        attempts: stored.state.attempts,
+        next_attempt: stored.state.next_attempt,
+        state: view.word(now).to_owned(),
+        reason: view.reason(),
+    }
+}
+
+/// The brain's events, for the log.
+fn tell(event: ::queue::Event) {
+    use ::queue::Event as Said;
+    event::say(&match event {
+        Said::Accepted {
+            queue_id,
+            peer,
+            reverse_path,
+            recipients,
+            octets,
+        } => Event::MessageAccepted {
+            queue_id,
+            peer_ip: peer.map(|ip| ip.to_string()).unwrap_or_default(),
+            reverse_path: reverse_path.to_string(),
+            recipients,
+            size_bytes: octets,
+        },
+        Said::Outcome {
+            queue_id,
+            mailbox,
+            destination,
+            attempt,
+            outcome,
+        } => {
+            let forward_path = mailbox.to_string();
+            let next_hop = destination.map(|d| d.to_string()).unwrap_or_default();
+            match outcome {
+                Outcome::Delivered => Event::RecipientDelivered {
+                    queue_id,
+                    forward_path,
+                    next_hop,
+                    attempt,
+                },
+                Outcome::Deferred(cause) => {
+                    let (status, cause) = (cause.status().to_string(), words(&cause));
+                    Event::AttemptDeferred {
+                        queue_id,
+                        forward_path,
+                        next_hop,
+                        attempt,
+                        status,
+                        cause,
+                    }
+                }
+                Outcome::Failed(cause) => {
+                    let (status, cause) = (cause.status().to_string(), words(&cause));
+                    Event::RecipientFailed {
+                        queue_id,
+                        forward_path,
+                        next_hop,
+                        attempt,
+                        status,
+                        cause,
+                    }
+                }
+            }
+        }
+        Said::DsnQueued { queue_id, about } => Event::DsnQueued { queue_id, about },
+        Said::Ended { queue_id } => Event::MessageEnded { queue_id },
+        Said::Dead { queue_id } => Event::MessageDead { queue_id },
+        Said::Dropped { queue_id } => Event::MessageDropped { queue_id },
+    });
+}
+
+fn words(cause: &Cause) -> String {
+    match cause {
+        Cause::Ours(_, words) => words.to_string(),
+        Cause::Reply(reply) => format!("{} {}", reply.code, reply.text),
     }
 }

@@ -52,7 +52,15 @@ pub async fn run(birth: Birth) -> io::Result<()> {
     let mut shared = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
-            (ToRole::Orders { configuration, path, situation }, None, None) => {
+            (
+                ToRole::Orders {
+                    configuration,
+                    path,
+                    situation,
+                },
+                None,
+                None,
+            ) => {
                 let config = crate::config::of_role(&configuration, &path, situation)?;
                 let new = Rc::new(Shared {
                     dns: Dns::new(&config.dns.servers)?,
@@ -82,20 +90,45 @@ async fn serve(shared: Rc<Shared>, sender: Sender<Ended>, mut receiver: Receiver
         tokio::task::spawn_local(async move {
             let number = heard.head.attempt;
             let outcomes = attempt(&shared, heard.head, heard.tail, heard.fd.map(File::from)).await;
-            if sender.say(&Ended { attempt: number, outcomes }, &[], None).is_err() {
-                let _ = sender.say(&Ended { attempt: number, outcomes: Vec::new() }, &[], None);
+            if sender
+                .say(
+                    &Ended {
+                        attempt: number,
+                        outcomes,
+                    },
+                    &[],
+                    None,
+                )
+                .is_err()
+            {
+                let _ = sender.say(
+                    &Ended {
+                        attempt: number,
+                        outcomes: Vec::new(),
+                    },
+                    &[],
+                    None,
+                );
             }
         });
     }
 }
 
-async fn attempt(shared: &Rc<Shared>, attempt: Attempt, tail: Vec<u8>, file: Option<File>) -> Vec<(u32, Outcome)> {
+async fn attempt(
+    shared: &Rc<Shared>,
+    attempt: Attempt,
+    tail: Vec<u8>,
+    file: Option<File>,
+) -> Vec<(u32, Outcome)> {
     let content = match (attempt.body_octets, file) {
         (Some(octets), Some(file)) => SourceContent::File(file, octets),
         (None, _) => SourceContent::Memory(tail),
         (Some(_), None) => return Vec::new(),
     };
-    let source = Source { trace: attempt.trace, content };
+    let source = Source {
+        trace: attempt.trace,
+        content,
+    };
     let (numbers, forward_paths): (Vec<u32>, Vec<Mailbox>) = attempt.recipients.into_iter().unzip();
     let message = Message {
         reverse_path: attempt.reverse_path,
@@ -119,7 +152,8 @@ async fn send(
     source: &Source,
 ) -> Result<Vec<Outcome>, Outcome> {
     if let Some(connection) = take_idle(shared, destination)
-        && let Went::Outcomes(outcomes) = deliver(shared, destination, connection, message, source).await
+        && let Went::Outcomes(outcomes) =
+            deliver(shared, destination, connection, message, source).await
         && !outcomes.iter().all(lost)
     {
         return Ok(outcomes);
@@ -142,7 +176,9 @@ async fn send(
                 return Err(last.unwrap_or_else(unreachable_now));
             }
             last = Some(unreachable_now());
-            let Some(connection) = connect(shared, address, port).await else { continue };
+            let Some(connection) = connect(shared, address, port).await else {
+                continue;
+            };
             match deliver(shared, destination, connection, message, source).await {
                 Went::Outcomes(outcomes) => return Ok(outcomes),
                 Went::Unusable(cause) => last = Some(Outcome::Deferred(cause)),
@@ -185,7 +221,10 @@ fn lost(outcome: &Outcome) -> bool {
 fn take_idle(shared: &Shared, destination: &Destination) -> Option<Connection> {
     let mut idle = shared.idle.borrow_mut();
     let kept = idle.get_mut(destination)?;
-    let connection = kept.pop().filter(|(since, _)| since.elapsed() < IDLE_KEEP).map(|(_, c)| c);
+    let connection = kept
+        .pop()
+        .filter(|(since, _)| since.elapsed() < IDLE_KEEP)
+        .map(|(_, c)| c);
     if kept.is_empty() {
         idle.remove(destination);
     }
@@ -200,7 +239,9 @@ async fn close_idle(shared: Rc<Shared>) {
             let mut idle = shared.idle.borrow_mut();
             let mut old = Vec::new();
             for kept in idle.values_mut() {
-                let (gone, stay) = std::mem::take(kept).into_iter().partition(|(since, _)| since.elapsed() >= IDLE_KEEP);
+                let (gone, stay) = std::mem::take(kept)
+                    .into_iter()
+                    .partition(|(since, _)| since.elapsed() >= IDLE_KEEP);
                 *kept = stay;
                 let gone: Vec<(Instant, Connection)> = gone;
                 old.extend(gone.into_iter().map(|(_, connection)| connection));
@@ -218,8 +259,12 @@ async fn close_idle(shared: Rc<Shared>) {
 async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String>, u16), Outcome> {
     let domain = match destination {
         Destination::SmartHost(host, port) => return Ok((vec![host.to_string()], *port)),
-        Destination::Mx(Domain::Ipv4(address)) => return Ok((vec![address.to_string()], shared.port)),
-        Destination::Mx(Domain::Ipv6(address)) => return Ok((vec![address.to_string()], shared.port)),
+        Destination::Mx(Domain::Ipv4(address)) => {
+            return Ok((vec![address.to_string()], shared.port));
+        }
+        Destination::Mx(Domain::Ipv6(address)) => {
+            return Ok((vec![address.to_string()], shared.port));
+        }
         Destination::Mx(domain @ Domain::Name(_)) => domain,
         Destination::Mx(Domain::General(..)) | Destination::Maildir(_) | Destination::Lmtp(_) => {
             return Err(failed(1, 2, "the address cannot be reached by SMTP"));
@@ -232,10 +277,16 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
         Err(NoAnswer::Later) => return Err(unresolved(NoAnswer::Later)),
     };
     let own = [shared.config.policy.hostname.clone()];
-    let mut random = |below: usize| usize::try_from(sys::file::random() % below.max(1) as u64).unwrap_or(0);
+    let mut random =
+        |below: usize| usize::try_from(sys::file::random() % below.max(1) as u64).unwrap_or(0);
     match mx_order(domain, &records, &own, &mut random) {
-        MxOrder::Hosts(groups) => Ok((groups.iter().flatten().map(ToString::to_string).collect(), shared.port)),
-        MxOrder::Nowhere(status, text) => Err(Outcome::Failed(Cause::Ours(status, Cow::Borrowed(text)))),
+        MxOrder::Hosts(groups) => Ok((
+            groups.iter().flatten().map(ToString::to_string).collect(),
+            shared.port,
+        )),
+        MxOrder::Nowhere(status, text) => {
+            Err(Outcome::Failed(Cause::Ours(status, Cow::Borrowed(text))))
+        }
     }
 }
 
@@ -244,7 +295,10 @@ async fn connect(shared: &Shared, address: IpAddr, port: u16) -> Option<Connecti
     let stream = match tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            event::say(&Event::Trouble { place: "connect", cause: format!("{address}: {error}") });
+            event::say(&Event::Trouble {
+                place: "connect",
+                cause: format!("{address}: {error}"),
+            });
             return None;
         }
         Err(_) => return None,
@@ -265,9 +319,15 @@ fn unresolved(why: NoAnswer) -> Outcome {
 }
 
 fn failed(subject: u16, detail: u16, text: &'static str) -> Outcome {
-    Outcome::Failed(Cause::Ours(Status::new(Class::Permanent, subject, detail), Cow::Borrowed(text)))
+    Outcome::Failed(Cause::Ours(
+        Status::new(Class::Permanent, subject, detail),
+        Cow::Borrowed(text),
+    ))
 }
 
 fn deferred(subject: u16, detail: u16, text: &'static str) -> Outcome {
-    Outcome::Deferred(Cause::Ours(Status::new(Class::Transient, subject, detail), Cow::Borrowed(text)))
+    Outcome::Deferred(Cause::Ours(
+        Status::new(Class::Transient, subject, detail),
+        Cow::Borrowed(text),
+    ))
 }

@@ -4,11 +4,10 @@
 //! queue. If it is taken over, the mail of its own sessions can be read and forged, and mail can be
 //! put into the queue for our own domains; the spool, other roles' files and keys are out of its reach.
 
-use crate::cli::explain::refusal_reply;
 use crate::config::Config;
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
-use crate::drive::connection::{self, Desk, Setting};
+use crate::drive::connection::{self, Desk, Setting, refusal_reply};
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, ToQueue};
 use crate::ipc::spawn::{Arrow, FromRole, Listener, ToRole};
@@ -35,6 +34,9 @@ const REFUSALS_LOGGED: u32 = 10;
 /// Recipients of one message after aliases.
 const EXPANDED_MAX: usize = 10_000;
 
+/// An answer of queue, and the file that may come with it.
+type Answered = (FromQueue, Option<std::os::fd::OwnedFd>);
+
 /// What all sessions share.
 struct Shared {
     config: Config,
@@ -44,7 +46,7 @@ struct Shared {
     clock: Clock,
     queue: RefCell<Option<Sender<ToQueue>>>,
     /// Questions to queue, by token; dropped when the arrow ends, which their askers hear.
-    asked: RefCell<HashMap<u64, oneshot::Sender<(FromQueue, Option<std::os::fd::OwnedFd>)>>>,
+    asked: RefCell<HashMap<u64, oneshot::Sender<Answered>>>,
     tokens: Cell<u64>,
     room: Cell<bool>,
     sessions: Cell<usize>,
@@ -55,8 +57,20 @@ pub async fn run(birth: Birth) -> io::Result<()> {
     let mut shared = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
-            (ToRole::Orders { configuration, path, situation }, None, None) => {
-                shared = Some(Rc::new(Shared::new(crate::config::of_role(&configuration, &path, situation)?)));
+            (
+                ToRole::Orders {
+                    configuration,
+                    path,
+                    situation,
+                },
+                None,
+                None,
+            ) => {
+                shared = Some(Rc::new(Shared::new(crate::config::of_role(
+                    &configuration,
+                    &path,
+                    situation,
+                )?)));
             }
             (ToRole::Arrow(Arrow::Accept), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
@@ -105,17 +119,15 @@ impl Shared {
     }
 
     /// Asks queue and waits. `None`: no answer, and none will be taken.
-    async fn ask(
-        &self,
-        token: u64,
-        question: &ToQueue,
-        tail: &[u8],
-    ) -> Option<(FromQueue, Option<std::os::fd::OwnedFd>)> {
+    async fn ask(&self, token: u64, question: &ToQueue, tail: &[u8]) -> Option<Answered> {
         let queue = self.queue.borrow().clone()?;
         let (answer, answered) = oneshot::channel();
         self.asked.borrow_mut().insert(token, answer);
         let answer = match queue.say(question, tail, None) {
-            Ok(()) => tokio::time::timeout(ANSWER_WAIT, answered).await.ok().and_then(Result::ok),
+            Ok(()) => tokio::time::timeout(ANSWER_WAIT, answered)
+                .await
+                .ok()
+                .and_then(Result::ok),
             Err(_) => None,
         };
         self.asked.borrow_mut().remove(&token);
@@ -130,14 +142,18 @@ async fn hear_queue(shared: Rc<Shared>, mut receiver: Receiver<FromQueue>) {
                 shared.room.set(*room);
                 continue;
             }
-            FromQueue::Body { token, .. } | FromQueue::Accepted { token, .. } | FromQueue::Refused { token } => *token,
+            FromQueue::Body { token, .. }
+            | FromQueue::Accepted { token, .. }
+            | FromQueue::Refused { token } => *token,
         };
         let asker = shared.asked.borrow_mut().remove(&token);
         match asker {
             // The session may have ended meanwhile.
             Some(asker) => drop(asker.send((heard.head, heard.fd))),
             None => {
-                if let (FromQueue::Body { number, .. }, Some(queue)) = (heard.head, &*shared.queue.borrow()) {
+                if let (FromQueue::Body { number, .. }, Some(queue)) =
+                    (heard.head, &*shared.queue.borrow())
+                {
                     let _ = queue.say(&ToQueue::DropBody { number }, &[], None);
                 }
             }
@@ -152,7 +168,10 @@ async fn listen(shared: Rc<Shared>, listener: TcpListener, kind: Listener) {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or a peer that went before it was accepted: never the end.
-                event::say(&Event::Trouble { place: "accept", cause: error.to_string() });
+                event::say(&Event::Trouble {
+                    place: "accept",
+                    cause: error.to_string(),
+                });
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -164,7 +183,11 @@ async fn listen(shared: Rc<Shared>, listener: TcpListener, kind: Listener) {
 
 /// One session: from connection to log line.
 async fn serve(shared: Rc<Shared>, stream: TcpStream, peer: IpAddr, kind: Listener) {
-    let listener = if kind == Listener::Submission { "submission" } else { "mx" };
+    let listener = if kind == Listener::Submission {
+        "submission"
+    } else {
+        "mx"
+    };
     shared.sessions.set(shared.sessions.get() + 1);
     let token = shared.token();
     let setting = Setting {
@@ -177,7 +200,11 @@ async fn serve(shared: Rc<Shared>, stream: TcpStream, peer: IpAddr, kind: Listen
         shared: Rc::clone(&shared),
         client: Client {
             ip: peer,
-            listener: if kind == Listener::Submission { policy::Listener::Submission } else { policy::Listener::Mx },
+            listener: if kind == Listener::Submission {
+                policy::Listener::Submission
+            } else {
+                policy::Listener::Mx
+            },
         },
         listener,
         token,
@@ -189,7 +216,9 @@ async fn serve(shared: Rc<Shared>, stream: TcpStream, peer: IpAddr, kind: Listen
     let ended = connection::serve(stream, &setting, &mut desk).await;
     desk.discard();
     shared.sessions.set(shared.sessions.get() - 1);
-    let helo = ended.ok().and_then(|session| session.hello().map(|h| h.name.to_string()));
+    let helo = ended
+        .ok()
+        .and_then(|session| session.hello().map(|h| h.name.to_string()));
     event::say(&Event::SessionClosed {
         session: mail::QueueId::from_u64(token),
         peer_ip: peer.to_string(),
@@ -226,7 +255,10 @@ impl Desk for SessionDesk {
     fn connect(&mut self) -> Answer {
         if self.shared.sessions.get() > self.shared.config.limits.sessions {
             let peer_ip = self.client.ip.to_string();
-            event::say(&Event::SessionRefused { peer_ip, listener: self.listener });
+            event::say(&Event::SessionRefused {
+                peer_ip,
+                listener: self.listener,
+            });
             return Answer::Refuse(replies::SHUTTING_DOWN);
         }
         Answer::Accept
@@ -242,10 +274,15 @@ impl Desk for SessionDesk {
     }
 
     fn recipient(&mut self, session: &Session) -> Answer {
-        let (Some(forward_path), Some(transaction)) = (session.asked_recipient(), session.transaction()) else {
+        let (Some(forward_path), Some(transaction)) =
+            (session.asked_recipient(), session.transaction())
+        else {
             return Answer::Refuse(replies::TRY_LATER);
         };
-        let verdict = self.shared.policy.recipient(self.client, &transaction.reverse_path, forward_path);
+        let verdict =
+            self.shared
+                .policy
+                .recipient(self.client, &transaction.reverse_path, forward_path);
         let refusal = match verdict.decision {
             Decision::Accept(recipients) => {
                 let expanded: usize = self.accepted.iter().map(Vec::len).sum();
@@ -276,8 +313,10 @@ impl Desk for SessionDesk {
                 return;
             }
             let token = self.shared.token();
-            let Some((FromQueue::Body { number, .. }, Some(fd))) =
-                self.shared.ask(token, &ToQueue::NewBody { token }, &[]).await
+            let Some((FromQueue::Body { number, .. }, Some(fd))) = self
+                .shared
+                .ask(token, &ToQueue::NewBody { token }, &[])
+                .await
             else {
                 // No file, no body: what comes is dropped, and the commit refused.
                 buffer.clear();
@@ -285,7 +324,13 @@ impl Desk for SessionDesk {
                 self.lost();
                 return;
             };
-            self.body = Some(Writing { number, file: fd.into(), octets: 0, checksum: 0, failed: false });
+            self.body = Some(Writing {
+                number,
+                file: fd.into(),
+                octets: 0,
+                checksum: 0,
+                failed: false,
+            });
         }
         if let Some(writing) = &mut self.body {
             writing.write(buffer);
@@ -321,7 +366,13 @@ impl SessionDesk {
     /// Marks the message as one that cannot be stored, because no file could be had.
     fn lost(&mut self) {
         if let Ok(file) = File::open("/dev/null") {
-            self.body = Some(Writing { number: u64::MAX, file, octets: 0, checksum: 0, failed: true });
+            self.body = Some(Writing {
+                number: u64::MAX,
+                file,
+                octets: 0,
+                checksum: 0,
+                failed: true,
+            });
         }
     }
 
@@ -334,7 +385,11 @@ impl SessionDesk {
                 if writing.failed {
                     return None;
                 }
-                let body = Body { number: writing.number, octets: writing.octets, checksum: writing.checksum };
+                let body = Body {
+                    number: writing.number,
+                    octets: writing.octets,
+                    checksum: writing.checksum,
+                };
                 // Nobody may be able to write to it when queue looks.
                 writing.file = File::open("/dev/null").ok()?;
                 Some(body)
@@ -342,7 +397,10 @@ impl SessionDesk {
             None => None,
         };
         let transaction = session.transaction()?;
-        let mut recipients: Vec<Recipient> = std::mem::take(&mut self.accepted).into_iter().flatten().collect();
+        let mut recipients: Vec<Recipient> = std::mem::take(&mut self.accepted)
+            .into_iter()
+            .flatten()
+            .collect();
         let mut seen = std::collections::HashSet::new();
         recipients.retain(|r| seen.insert(r.mailbox.clone()));
         let token = self.shared.token();

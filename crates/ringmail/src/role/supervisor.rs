@@ -64,13 +64,24 @@ struct Supervisor {
 pub async fn run(start: Start, listeners: Vec<(Role, Listener, OwnedFd)>) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     if start.configuration.len() > CONFIGURATION_OCTETS {
-        return Err(io::Error::other("the configuration file is larger than 128 KiB"));
+        return Err(io::Error::other(
+            "the configuration file is larger than 128 KiB",
+        ));
     }
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let mut child_ended = signal(SignalKind::child())?;
     let (happened, mut happens) = unbounded_channel();
     let now = Instant::now();
-    let idle = || Process { child: None, began: now, start_at: now, pause: PAUSE_MIN, ready: false };
+    let idle = || Process {
+        child: None,
+        began: now,
+        start_at: now,
+        pause: PAUSE_MIN,
+        ready: false,
+    };
     let mut supervisor = Supervisor {
         start,
         listeners,
@@ -81,7 +92,12 @@ pub async fn run(start: Start, listeners: Vec<(Role, Listener, OwnedFd)>) -> io:
     loop {
         supervisor.bury()?;
         supervisor.start_due()?;
-        let next = supervisor.processes.values().filter(|p| p.child.is_none()).map(|p| p.start_at).min();
+        let next = supervisor
+            .processes
+            .values()
+            .filter(|p| p.child.is_none())
+            .map(|p| p.start_at)
+            .min();
         let next = next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
         tokio::select! {
             _ = term.recv() => break,
@@ -105,13 +121,20 @@ impl Supervisor {
     /// Takes note of roles that ended.
     fn bury(&mut self) -> io::Result<()> {
         for (role, process) in &mut self.processes {
-            let Some((child, _)) = &mut process.child else { continue };
-            let Some(status) = child.try_wait()? else { continue };
+            let Some((child, _)) = &mut process.child else {
+                continue;
+            };
+            let Some(status) = child.try_wait()? else {
+                continue;
+            };
             let pid = child.id();
             process.child = None;
             process.ready = false;
-            process.pause =
-                if process.began.elapsed() > GOOD_LIFE { PAUSE_MIN } else { (process.pause * 2).min(PAUSE_MAX) };
+            process.pause = if process.began.elapsed() > GOOD_LIFE {
+                PAUSE_MIN
+            } else {
+                (process.pause * 2).min(PAUSE_MAX)
+            };
             process.start_at = Instant::now() + process.pause;
             event::say(&Event::RoleEnded {
                 process: role.name(),
@@ -127,7 +150,9 @@ impl Supervisor {
     fn start_due(&mut self) -> io::Result<()> {
         let mut born = BTreeSet::new();
         for role in Role::ALL {
-            let Some(process) = self.processes.get_mut(&role) else { continue };
+            let Some(process) = self.processes.get_mut(&role) else {
+                continue;
+            };
             if process.child.is_some() || process.start_at > Instant::now() {
                 continue;
             }
@@ -135,7 +160,10 @@ impl Supervisor {
             let child = sys::process::start_role(&["role", role.name()], theirs.as_fd())?;
             let birth = Rc::new(Birth::new(ours)?);
             let pid = child.id();
-            event::say(&Event::RoleStarted { process: role.name(), pid });
+            event::say(&Event::RoleStarted {
+                process: role.name(),
+                pid,
+            });
             tokio::task::spawn_local(hear(role, pid, Rc::clone(&birth), self.happened.clone()));
             process.began = Instant::now();
             process.child = Some((child, birth));
@@ -175,13 +203,20 @@ impl Supervisor {
         if let Some((_, birth)) = self.processes.get(&role).and_then(|p| p.child.as_ref())
             && let Err(error) = birth.order(record, fd)
         {
-            event::say(&Event::Trouble { place: "orders", cause: format!("{role}: {error}") });
+            event::say(&Event::Trouble {
+                place: "orders",
+                cause: format!("{role}: {error}"),
+            });
         }
     }
 
     fn said(&mut self, role: Role, pid: u32, said: Option<FromRole>) -> Option<FromRole> {
         let process = self.processes.get_mut(&role)?;
-        if process.child.as_ref().is_none_or(|(child, _)| child.id() != pid) {
+        if process
+            .child
+            .as_ref()
+            .is_none_or(|(child, _)| child.id() != pid)
+        {
             return None;
         }
         match said {
@@ -202,7 +237,13 @@ impl Supervisor {
     /// Asks all roles to end; those that do not are ended.
     async fn stop(&mut self, happens: &mut UnboundedReceiver<Happened>) {
         // Who takes mail in goes first, who keeps it last, so that every answer still finds its way.
-        for role in [Role::Smtpd, Role::Admin, Role::Relay, Role::Local, Role::Queue] {
+        for role in [
+            Role::Smtpd,
+            Role::Admin,
+            Role::Relay,
+            Role::Local,
+            Role::Queue,
+        ] {
             self.tell(role, &ToRole::Stop, None);
         }
         let deadline = Instant::now() + STOP_WAIT;
@@ -243,13 +284,27 @@ async fn hear(role: Role, pid: u32, birth: Rc<Birth>, happened: UnboundedSender<
 /// Opens every listener that the configuration names, and the control socket.
 pub fn listeners(config: &Config) -> io::Result<Vec<(Role, Listener, OwnedFd)>> {
     let mut open = Vec::new();
-    let named = [("mx", Listener::Mx, &config.listen.mx), ("submission", Listener::Submission, &config.listen.submission)];
+    let named = [
+        ("mx", Listener::Mx, &config.listen.mx),
+        (
+            "submission",
+            Listener::Submission,
+            &config.listen.submission,
+        ),
+    ];
     for (name, listener, addresses) in named {
         for address in addresses {
-            let socket = sys::socket::listen(*address)
-                .map_err(|error| io::Error::new(error.kind(), format!("listen.{name} = \"{address}\": {error}")))?;
+            let socket = sys::socket::listen(*address).map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("listen.{name} = \"{address}\": {error}"),
+                )
+            })?;
             let address = socket.local_addr()?.to_string();
-            event::say(&Event::ListenerOpened { listener: name, address });
+            event::say(&Event::ListenerOpened {
+                listener: name,
+                address,
+            });
             open.push((Role::Smtpd, listener, socket.into()));
         }
     }
@@ -259,7 +314,12 @@ pub fn listeners(config: &Config) -> io::Result<Vec<(Role, Listener, OwnedFd)>> 
 
 /// The control socket, in the runtime folder. One that an earlier run left is replaced.
 fn control_socket(config: &Config) -> io::Result<OwnedFd> {
-    let told = |error: io::Error| io::Error::new(error.kind(), format!("runtime {}: {error}", config.runtime.display()));
+    let told = |error: io::Error| {
+        io::Error::new(
+            error.kind(),
+            format!("runtime {}: {error}", config.runtime.display()),
+        )
+    };
     std::fs::create_dir_all(&config.runtime).map_err(told)?;
     let path = crate::cli::control::socket_path(config);
     match std::fs::remove_file(&path) {

@@ -1,0 +1,113 @@
+//! The configuration. What was written becomes [`Config`], what is meant, or every mistake at once, each with
+//! its line and a way out. There is no half-valid configuration, and none can make an open relay.
+
+mod mistakes;
+mod options;
+mod read;
+mod rules;
+mod show;
+
+pub use mistakes::Errors;
+pub use show::schema;
+
+use crate::ipc::spawn::Situation;
+use policy::Parameters;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is meant.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The host name that we publish.
+    pub hostname: Box<str>,
+    /// What listens.
+    pub listen: Listen,
+    /// Domains, aliases, relaying.
+    pub policy: Parameters,
+    /// Bounds.
+    pub limits: Limits,
+    /// Retries.
+    pub queue: Schedule,
+    /// Name servers.
+    pub dns: Dns,
+    /// The spool's folder.
+    pub spool: PathBuf,
+    /// The folder of the control socket.
+    pub runtime: PathBuf,
+    /// Every key that was written, with its value and line: for `config show`.
+    written: BTreeMap<String, (String, usize)>,
+}
+
+/// What listens.
+#[derive(Clone, Debug, Default)]
+pub struct Listen {
+    /// For mail from other hosts.
+    pub mx: Vec<SocketAddr>,
+    /// For mail from our own users.
+    pub submission: Vec<SocketAddr>,
+}
+
+/// Bounds.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Largest content, in octets.
+    pub message_octets: u64,
+    /// Most recipients of one transaction.
+    pub recipients: usize,
+    /// Failed commands before a session is ended.
+    pub errors: u32,
+    /// Sessions at once.
+    pub sessions: usize,
+}
+
+/// When to try again, and when to give up.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// The pause before the second attempt.
+    pub retry_delay_min: Duration,
+    /// The longest pause.
+    pub retry_delay_max: Duration,
+    /// How long a message is tried.
+    pub expiry: Duration,
+}
+
+/// Name servers.
+#[derive(Clone, Debug, Default)]
+pub struct Dns {
+    /// These; the system's where there are none.
+    pub servers: Vec<SocketAddr>,
+    /// Where hosts that DNS names listen; 25 where it is not set.
+    pub smtp_port: Option<u16>,
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn load(path: &Path, situation: Situation) -> Result<Self, Errors> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, &path.display().to_string(), situation),
+            Err(error) => Err(Errors::of_file(&path.display().to_string(), &error)),
+        }
+    }
+
+    /// Reads a text; `path` is what mistakes name.
+    pub fn parse(text: &str, path: &str, situation: Situation) -> Result<Self, Errors> {
+        rules::read(text, path, situation)
+    }
+
+    /// What was written, one `key = value` a line; with `effective` the defaults too, with `origin` where each
+    /// comes from.
+    pub fn show(&self, effective: bool, origin: bool) -> String {
+        show::show(self, effective, origin)
+    }
+}
+
+/// In a role: the configuration that the supervisor has checked already.
+pub fn of_role(text: &str, path: &str, situation: Situation) -> io::Result<Config> {
+    Config::parse(text, path, situation).map_err(|errors| io::Error::other(errors.to_string()))
+}
+
+#[cfg(test)]
+mod tests;
