@@ -308,7 +308,7 @@ impl<R: Router> Queue<R> {
     ) -> Self {
         let retry = Retry::new(parameters.retry_delay_min, parameters.retry_delay_max, seed);
         let mut queue = Self {
-            sites: Sites::new(parameters.attempts_max),
+            sites: Sites::new(parameters.attempts_max, parameters.retry_delay_min),
             parameters,
             router,
             retry,

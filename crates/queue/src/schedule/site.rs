@@ -11,7 +11,8 @@ use std::time::Duration;
 pub const WINDOW_START: u32 = 5;
 /// Attempts at once to any site.
 pub const WINDOW_MAX: u32 = 20;
-/// How long a site that failed as a whole is left alone; doubled with each failure.
+/// How long a site that failed as a whole is left alone at first, or as long as the first retry's pause where
+/// that is shorter; doubled with each failure.
 const PAUSE_MIN: Duration = Duration::from_secs(30);
 /// The longest time.
 const PAUSE_MAX: Duration = Duration::from_hours(1);
@@ -47,17 +48,20 @@ pub struct Sites {
     ready: VecDeque<Destination>,
     attempts: HashMap<u64, Group>,
     attempts_max: usize,
+    pause_min: Duration,
     number: u64,
 }
 
 impl Sites {
-    /// No sites yet; at most `attempts_max` attempts under way in all.
-    pub fn new(attempts_max: usize) -> Self {
+    /// No sites yet; at most `attempts_max` attempts under way in all. `retry_delay_min` is the pause before
+    /// a message's second attempt.
+    pub fn new(attempts_max: usize, retry_delay_min: Duration) -> Self {
         Self {
             known: BTreeMap::new(),
             ready: VecDeque::new(),
             attempts: HashMap::new(),
             attempts_max,
+            pause_min: PAUSE_MIN.min(retry_delay_min),
             number: 0,
         }
     }
@@ -150,6 +154,7 @@ impl Sites {
     /// Learns from outcomes: the window grows by one with success; when the site as a whole was of no use
     /// it shrinks and the site is left alone for a while.
     pub fn learn(&mut self, destination: &Destination, outcomes: &[(u32, Outcome)], now: Time) {
+        let pause_min = self.pause_min;
         let Some(site) = self.known.get_mut(destination) else {
             return;
         };
@@ -164,7 +169,7 @@ impl Sites {
                 if now >= site.pause_until {
                     site.failures = site.failures.saturating_add(1);
                     let pause =
-                        PAUSE_MIN.saturating_mul(1 << site.failures.saturating_sub(1).min(10));
+                        pause_min.saturating_mul(1 << site.failures.saturating_sub(1).min(10));
                     site.pause_until = now + pause.min(PAUSE_MAX);
                 }
                 site.cause = Some((*cause).clone());
