@@ -1,1 +1,19 @@
-//! What the tests of the whole share: counterparts, scratch folders, free ports.
+//! What the tests of the whole share: the program, started for real; an SMTP client and a sink that do what a
+//! test tells them; scratch folders and free ports.
+
+mod client;
+mod program;
+
+pub use client::Client;
+pub use program::{Program, find_files, wait_until};
+
+use std::net::{Ipv4Addr, TcpListener};
+
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has ports");
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
+}

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
 
 /// Format, lints as errors, then the tests; ends with the test runner's own summary.
 fn test(rest: &[String]) -> ExitCode {
-    let steps: [&[&str]; 2] = [
+    let steps: [&[&str]; 3] = [
         &["fmt", "--all", "--check"],
         &[
             "clippy",
@@ -33,6 +33,8 @@ fn test(rest: &[String]) -> ExitCode {
             "-D",
             "warnings",
         ],
+        // The tests of the whole start the program itself.
+        &["build", "--workspace", "--locked", "--quiet"],
     ];
     for step in steps {
         println!("cargo {}", step.join(" "));

@@ -1,0 +1,195 @@
+//! The program, started as an administrator would, and ended by the pid that we started.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a start may take on a loaded machine.
+const START_WAIT: Duration = Duration::from_secs(30);
+
+/// A running Ringmail with a folder of its own.
+pub struct Program {
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+/// The binary beside the test's own; `cargo xtask test` builds it before the tests.
+fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a file");
+    let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+    let binary = folder.join("ringmail");
+    assert!(
+        binary.exists(),
+        "{} is missing: cargo build --workspace first",
+        binary.display()
+    );
+    binary
+}
+
+impl Program {
+    /// Writes a configuration with `{dir}` replaced by the program's own folder, and starts it.
+    pub fn start(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let mut program = Self {
+            folder,
+            child: None,
+        };
+        let text = configuration.replace("{dir}", &program.folder().display().to_string());
+        fs::write(program.config(), text).expect("a writable scratch folder");
+        program.run();
+        program
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.folder().join("ringmail.toml")
+    }
+
+    /// The supervisor's pid.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    pub fn run(&mut self) {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder().join("log"))
+            .expect("a log");
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(self.config()).arg("run");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .expect("the program starts");
+        let out = child.stdout.take().expect("piped");
+        self.child = Some(child);
+        let (said, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                // The test may have gone on without listening.
+                let _ = said.send(line);
+            }
+        });
+        let ready = heard.recv_timeout(START_WAIT);
+        assert!(ready.as_deref() == Ok("ready"), "not ready: {}", self.log());
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder().join("log")).unwrap_or_default()
+    }
+
+    /// Runs a command of it.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(binary())
+            .arg("--config")
+            .arg(self.config())
+            .args(arguments)
+            .output()
+            .expect("the program runs")
+    }
+
+    /// Messages in its queue; `None` while nobody answers.
+    pub fn queued(&self) -> Option<usize> {
+        let output = self.command(&["queue", "list", "--json"]);
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).lines().count())
+    }
+
+    /// The pids of its roles, by name.
+    pub fn roles(&self) -> Vec<(String, u32)> {
+        let mut roles = Vec::new();
+        for entry in fs::read_dir("/proc").expect("procfs").flatten() {
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<u32>().ok())
+            else {
+                continue;
+            };
+            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            let parent = stat
+                .rsplit(") ")
+                .next()
+                .and_then(|rest| rest.split(' ').nth(1)?.parse::<u32>().ok());
+            if parent == Some(self.pid()) {
+                let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+                roles.push((
+                    line.trim_end_matches('\0')
+                        .rsplit('\0')
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
+                    pid,
+                ));
+            }
+        }
+        roles
+    }
+
+    /// Ends it at once, as a power cut would end it.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Ends it in order; whether it said that all was well.
+    pub fn stop(&mut self) -> bool {
+        let Some(mut child) = self.child.take() else {
+            return false;
+        };
+        let told = Command::new("kill")
+            .arg("-TERM")
+            .arg(child.id().to_string())
+            .status();
+        told.is_ok_and(|status| status.success())
+            && child.wait().is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the program's log:\n{}", self.log());
+        }
+        self.kill();
+    }
+}
+
+/// All files below a folder.
+pub fn find_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(find_files(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Waits until something is so; panics when it is not in time.
+pub fn wait_until(what: &str, longest: Duration, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < longest, "{what}: not within {longest:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
