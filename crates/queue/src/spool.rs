@@ -223,6 +223,11 @@ impl<D: Disk> Spool<D> {
         self.disk
     }
 
+    /// The disk.
+    pub fn disk(&self) -> &D {
+        &self.disk
+    }
+
     /// The disk, for those who simulate it.
     pub fn disk_mut(&mut self) -> &mut D {
         &mut self.disk

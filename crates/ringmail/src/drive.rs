@@ -3,8 +3,10 @@
 pub mod arrow;
 pub mod birth;
 pub mod client;
+pub mod clock;
 pub mod committer;
 pub mod connection;
 pub mod disk;
 pub mod dns;
+pub mod edge;
 pub mod maildir;

@@ -2,6 +2,7 @@
 //! is logged. Names are *noun.past*. Text that a stranger chose stands in quotes, escaped, so that no line
 //! can be forged. Content, passwords and keys have no field.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::OnceLock;
@@ -120,15 +121,32 @@ pub fn speak_as(role: &'static str) {
     let _ = ROLE.set(role);
 }
 
+/// Who hears the events of a thread, where it is not the log.
+pub type Ear = Box<dyn FnMut(&Event<'_>)>;
+
+thread_local! {
+    static EAR: RefCell<Option<Ear>> = const { RefCell::new(None) };
+}
+
+/// Lets somebody else hear what this thread says, instead of the log: for those who run roles within a
+/// process of their own.
+pub fn hear(ear: Option<Ear>) {
+    EAR.set(ear);
+}
+
 /// Writes the event's line to standard error. A log that cannot be written stops nothing.
 pub fn say(event: &Event<'_>) {
+    let heard = EAR.with_borrow_mut(|ear| ear.as_mut().map(|ear| ear(event)).is_some());
+    if heard {
+        return;
+    }
     let mut line = line(event);
     line.push('\n');
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// The event as one line, logfmt, without its line end.
-fn line(event: &Event<'_>) -> String {
+pub fn line(event: &Event<'_>) -> String {
     let role = ROLE.get().copied().unwrap_or("ringmail");
     let mut line = format!(
         "event={} level={} role={role}",

@@ -9,9 +9,12 @@ pub mod smtpd;
 pub mod supervisor;
 
 use crate::drive::birth::Birth;
+use crate::drive::clock::Clock;
+use crate::drive::edge::{Internet, SpoolFolder, SyncThreads, TcpDoors};
 use crate::event::{self, Event};
 use crate::ipc::spawn::Role;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 /// Runs this process as `role`, on the descriptor it was born with.
 pub fn main(role: Role) -> ExitCode {
@@ -21,13 +24,16 @@ pub fn main(role: Role) -> ExitCode {
         return ExitCode::from(2);
     };
     let ended = in_event_loop(async move {
-        let birth = Birth::new(birth)?;
+        let (birth, clock) = (Birth::new(birth)?, Clock::start());
         match role {
             Role::Admin => admin::run(birth).await,
-            Role::Local => local::run(birth).await,
-            Role::Queue => queue::run(birth).await,
-            Role::Relay => relay::run(birth).await,
-            Role::Smtpd => smtpd::run(birth).await,
+            Role::Local => local::run(birth, clock, Rc::new(SyncThreads::start()?)).await,
+            Role::Queue => queue::run(birth, clock, &SpoolFolder).await,
+            Role::Relay => {
+                let network = |config: &_| Ok(Rc::new(Internet::new(config)?) as Rc<_>);
+                relay::run(birth, clock, network).await
+            }
+            Role::Smtpd => smtpd::run(birth, clock, &TcpDoors).await,
         }
     });
     match ended {

@@ -6,7 +6,6 @@
     reason = "system calls that no safe wrapper covers; each is small and has its SAFETY comment"
 )]
 
-pub mod clock;
 pub mod file;
 pub mod process;
 pub mod socket;

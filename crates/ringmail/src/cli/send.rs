@@ -2,6 +2,7 @@
 
 use super::{DONE, NO, NO_DAEMON, TEMPORARY, USAGE};
 use crate::config::Config;
+use crate::drive::clock::Clock;
 use clap::Args;
 use mail::{Mailbox, Outcome, ReversePath, Time};
 use smtp::client::{Dialect, Message, Output, Parameters, Session};
@@ -9,7 +10,6 @@ use smtp::content::Stuffing;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
-use sys::clock::Clock;
 
 /// How long the listener may be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(70);

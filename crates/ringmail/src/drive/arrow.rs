@@ -51,6 +51,13 @@ impl<T> Clone for Sender<T> {
     }
 }
 
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        // The writer looks whether this was the last one here.
+        self.end.wake.notify_one();
+    }
+}
+
 /// The hearing side.
 pub struct Receiver<T> {
     end: Rc<End>,
@@ -58,6 +65,12 @@ pub struct Receiver<T> {
     used: usize,
     fds: VecDeque<OwnedFd>,
     hears: PhantomData<fn() -> T>,
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        self.end.wake.notify_one();
+    }
 }
 
 /// A record as it came: what it says, its tail, and a descriptor if one came with it.
@@ -208,11 +221,7 @@ async fn write(end: Rc<End>) {
             return;
         }
         if end.outgoing.borrow().octets.is_empty() {
-            tokio::select! {
-                () = end.wake.notified() => {}
-                // Looks now and then whether it is the last one here.
-                () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
-            }
+            end.wake.notified().await;
             continue;
         }
         let sent = end.socket.async_io(Interest::WRITABLE, || {

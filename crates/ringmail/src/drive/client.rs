@@ -1,6 +1,8 @@
 //! One connection to a next hop, over TCP or a Unix socket: feeds the client brain and does what it puts
 //! out. Used by relay for SMTP and by local for LMTP.
 
+use super::clock::Clock;
+use super::edge::Stream;
 use mail::{Cause, Class, Outcome, Status, Time};
 use smtp::client::{Message, Output, Parameters, Session};
 use smtp::content::Stuffing;
@@ -8,17 +10,12 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use sys::clock::Clock;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Content is put on the wire in pieces of this size.
 const PIECE_OCTETS: usize = 64 * 1024;
 /// Octets asked of the socket at once.
 const READ_OCTETS: usize = 8 * 1024;
-
-/// A stream to a next hop.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 /// The content of one message, with the trace field before it.
 pub struct Source {
@@ -186,7 +183,7 @@ impl Connection {
             self.input.reserve(READ_OCTETS);
             self.stream.read_buf(&mut self.input).await
         };
-        match tokio::time::timeout_at(deadline.into(), work).await {
+        match tokio::time::timeout_at(deadline, work).await {
             Ok(Ok(1..)) => self.take_input(),
             Ok(_) => self.session.lost(),
             Err(_) => {
@@ -250,7 +247,7 @@ impl Connection {
                     }
                     self.take_input();
                 }
-                () = tokio::time::sleep_until(deadline.into()) => {
+                () = tokio::time::sleep_until(deadline) => {
                     let now = Time::from_micros(self.clock.now_micros());
                     self.session.wake(now);
                 }

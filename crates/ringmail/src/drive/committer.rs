@@ -1,13 +1,15 @@
-//! The one thread that writes the spool. What came while it synced goes into the next batch: group
+//! The one place where the spool is written, a thread of its own. What came while it synced goes into the next batch: group
 //! commit, without a timer that would delay a lone message. The event loop never waits for the disk.
 
 use mail::QueueId;
 use queue::spool::{COMMIT_OCTETS, Disk, Spool};
 use queue::{Body, Content, Entry};
-use std::fs::File;
+use std::cell::RefCell;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -88,98 +90,142 @@ pub enum Done {
     Failed(String),
 }
 
-/// The event loop's hold on the thread. When it is dropped the thread stops in order.
+/// The event loop's hold on whoever commits.
 pub struct Committer {
-    jobs: Sender<Job>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    ask: Box<dyn Fn(Job)>,
+    stop: Box<dyn FnOnce()>,
 }
 
 impl Committer {
-    /// Starts the thread; it answers to `done`.
+    /// Asks by `ask`; `stop` finishes what was asked and closes the spool.
+    pub fn new(ask: impl Fn(Job) + 'static, stop: impl FnOnce() + 'static) -> Self {
+        Self {
+            ask: Box::new(ask),
+            stop: Box::new(stop),
+        }
+    }
+
+    /// Starts a thread that answers to `done`.
     pub fn start<D>(spool: Spool<D>, done: UnboundedSender<Done>) -> std::io::Result<Self>
     where
-        D: Disk<File = File> + 'static,
+        D: Bodies + 'static,
     {
         let (jobs, received) = channel();
         let thread = std::thread::Builder::new()
             .name("committer".into())
-            .spawn(move || {
-                Work {
-                    spool,
-                    done,
-                    room: None,
-                }
-                .run(&received);
-            })?;
-        Ok(Self {
-            jobs,
-            thread: Some(thread),
-        })
+            .spawn(move || run(Work::new(spool, done), &received))?;
+        let jobs = Rc::new(RefCell::new(Some(jobs)));
+        let asked = Rc::clone(&jobs);
+        // The thread ends only after `stop`, or by a panic that ends the process.
+        let ask = move |job| drop(asked.borrow().as_ref().map(|jobs| jobs.send(job)));
+        let stop = move || {
+            jobs.borrow_mut().take();
+            let _ = thread.join();
+        };
+        Ok(Self::new(ask, stop))
     }
 
     /// Asks; the answer comes over the channel given at the start.
     pub fn ask(&self, job: Job) {
-        // The thread ends only after this value, or by a panic that ends the process.
-        let _ = self.jobs.send(job);
+        (self.ask)(job);
     }
 
-    /// Lets the thread finish what was asked and close the spool.
-    pub fn stop(mut self) {
-        let (none, _) = channel();
-        self.jobs = none;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+    /// Lets what was asked be finished and the spool be closed.
+    pub fn stop(self) {
+        (self.stop)();
     }
 }
 
-struct Work<D: Disk> {
+/// The thread: takes jobs as they come, and tidies when none do.
+fn run<D: Bodies>(mut work: Work<D>, jobs: &Receiver<Job>) {
+    let mut busy = true;
+    loop {
+        // With nothing asked, tidy a piece at a time and look again.
+        match jobs.recv_timeout(if busy { Duration::ZERO } else { IDLE }) {
+            Ok(first) => {
+                work.turn(first, || jobs.try_recv().ok());
+                busy = true;
+            }
+            Err(RecvTimeoutError::Timeout) => busy = work.tidy(),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    work.close();
+}
+
+/// A disk whose large bodies other processes read and write: as descriptors.
+pub trait Bodies: Disk {
+    /// The file of a body that was just made, for whoever writes it.
+    fn writer(&self, file: Self::File) -> io::Result<OwnedFd>;
+    /// A body's file, open for reading only.
+    fn reader(&self, file: &Self::File) -> io::Result<OwnedFd>;
+    /// Whether nobody can write to a body any more: who wrote it could change what he was answered 250 for.
+    /// Takes the file, for it is open for writing too.
+    fn is_settled(&self, file: Self::File) -> io::Result<bool>;
+}
+
+/// The spool, and the work on it.
+pub struct Work<D: Disk> {
     spool: Spool<D>,
     done: UnboundedSender<Done>,
     room: Option<bool>,
 }
 
-impl<D: Disk<File = File>> Work<D> {
-    fn run(mut self, jobs: &Receiver<Job>) {
-        let mut busy = true;
-        loop {
-            self.tell_room();
-            // With nothing asked, tidy a piece at a time and look again.
-            let first = match jobs.recv_timeout(if busy { Duration::ZERO } else { IDLE }) {
-                Ok(job) => job,
-                Err(RecvTimeoutError::Timeout) => {
-                    busy = self.spool.maintain();
-                    continue;
+impl<D: Bodies> Work<D> {
+    /// Works on this spool and answers to `done`.
+    pub fn new(spool: Spool<D>, done: UnboundedSender<Done>) -> Self {
+        let mut work = Self {
+            spool,
+            done,
+            room: None,
+        };
+        work.tell_room();
+        work
+    }
+
+    /// Does `first` and what `next` gives; all batches become durable together.
+    pub fn turn(&mut self, first: Job, mut next: impl FnMut() -> Option<Job>) {
+        let mut batches = Vec::new();
+        let mut entries = Vec::new();
+        let mut octets = 0;
+        let mut job = Some(first);
+        while let Some(now) = job {
+            match now {
+                Job::Commit {
+                    batch,
+                    entries: more,
+                } => {
+                    octets += more.iter().map(octets_of).sum::<u64>();
+                    batches.push(batch);
+                    entries.extend(more);
                 }
-                Err(RecvTimeoutError::Disconnected) => break,
-            };
-            let mut batches = Vec::new();
-            let mut entries = Vec::new();
-            let mut octets = 0;
-            let mut next = Some(first);
-            while let Some(job) = next {
-                match job {
-                    Job::Commit {
-                        batch,
-                        entries: more,
-                    } => {
-                        octets += more.iter().map(octets_of).sum::<u64>();
-                        batches.push(batch);
-                        entries.extend(more);
-                    }
-                    other => self.obey(&other),
-                }
-                let full = batches.len() >= JOIN_MAX || octets >= JOIN_OCTETS;
-                next = if full { None } else { jobs.try_recv().ok() };
+                other => self.obey(&other),
             }
-            self.commit(&batches, &entries);
-            busy = true;
+            let full = batches.len() >= JOIN_MAX || octets >= JOIN_OCTETS;
+            job = if full { None } else { next() };
         }
+        self.commit(&batches, &entries);
+        self.tell_room();
+    }
+
+    /// A bounded piece of tidying; true when there is more of it.
+    pub fn tidy(&mut self) -> bool {
+        self.tell_room();
+        self.spool.maintain()
+    }
+
+    /// Closes the spool in order.
+    pub fn close(self) {
         if let Err(error) = self.spool.close() {
             let _ = self.done.send(Done::Failed(format!(
                 "the spool was not closed in order: {error}"
             )));
         }
+    }
+
+    /// The spool, for those who simulate its disk.
+    pub fn spool_mut(&mut self) -> &mut Spool<D> {
+        &mut self.spool
     }
 
     fn commit(&mut self, batches: &[u64], entries: &[Entry]) {
@@ -200,14 +246,11 @@ impl<D: Disk<File = File>> Work<D> {
         let answer = match *job {
             Job::NewBody { token } => {
                 let file = if self.spool.has_room() {
-                    self.spool.new_body().ok()
+                    self.new_body().ok()
                 } else {
                     None
                 };
-                Done::Body {
-                    token,
-                    file: file.map(|(number, file)| (number, file.into())),
-                }
+                Done::Body { token, file }
             }
             Job::DropBody { number } => return self.spool.drop_body(number),
             Job::JudgeBody { token, ref body } => Done::BodyJudged {
@@ -221,6 +264,11 @@ impl<D: Disk<File = File>> Work<D> {
             Job::Commit { .. } => return,
         };
         let _ = self.done.send(answer);
+    }
+
+    fn new_body(&mut self) -> io::Result<(u64, OwnedFd)> {
+        let (number, file) = self.spool.new_body()?;
+        Ok((number, self.spool.disk_mut().writer(file)?))
     }
 
     fn read(&self, queue_id: QueueId) -> Option<(Arc<str>, Content, Option<OwnedFd>)> {
@@ -237,16 +285,13 @@ impl<D: Disk<File = File>> Work<D> {
         Some((trace, content, file))
     }
 
-    /// The descriptor that smtpd wrote to must be closed: it could change what it was answered 250 for.
-    fn judge(&self, body: &Body) -> std::io::Result<bool> {
-        use std::os::fd::AsFd;
-        let file = File::from(self.open_body(body)?);
-        Ok(file.metadata()?.len() == body.octets && sys::file::has_no_writer(file.as_fd())?)
+    fn judge(&self, body: &Body) -> io::Result<bool> {
+        let (file, disk) = (self.spool.open_body(body)?, self.spool.disk());
+        Ok(disk.len(&file)? == body.octets && disk.is_settled(file)?)
     }
 
-    fn open_body(&self, body: &Body) -> std::io::Result<OwnedFd> {
-        let file = self.spool.open_body(body)?;
-        sys::file::reopen_for_reading(&file).map(OwnedFd::from)
+    fn open_body(&self, body: &Body) -> io::Result<OwnedFd> {
+        self.spool.disk().reader(&self.spool.open_body(body)?)
     }
 
     fn tell_room(&mut self) {

@@ -1,15 +1,14 @@
 //! One SMTP client's connection: feeds the session brain and does what it puts out. What the session asks
 //! goes to a [`Desk`].
 
+use super::clock::Clock;
+use super::edge::Stream;
 use mail::{Public, Reply, Time};
 use policy::Refusal;
 use smtp::server::{Answer, Output, Parameters, Question, Session, replies};
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
-use sys::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Octets asked of the socket at once.
 const READ_OCTETS: usize = 32 * 1024;
@@ -51,19 +50,12 @@ pub struct Setting {
     pub token: u64,
 }
 
-/// IPv4 peers of a dual-stack listener are IPv4 before any rule, limit or log line.
-pub fn plain_ip(ip: IpAddr) -> IpAddr {
-    ip.to_canonical()
-}
-
 /// Serves one connection to its end; gives the session for the log.
 pub async fn serve<D: Desk>(
-    mut stream: TcpStream,
+    mut stream: Box<dyn Stream>,
     setting: &Setting,
     desk: &mut D,
 ) -> io::Result<Session> {
-    // A reply is small and must not wait for the acknowledgement of the one before.
-    stream.set_nodelay(true)?;
     let now = || Time::from_micros(setting.clock.now_micros());
     let mut session = Session::new(setting.parameters.clone(), now());
     let (mut input, mut used) = (Vec::<u8>::new(), 0);
@@ -93,7 +85,7 @@ pub async fn serve<D: Desk>(
                     session.answer(answer, now());
                 }
                 Output::Ask(Question::Commit) => {
-                    send(&mut stream, &mut out, &mut session, &setting.clock).await?;
+                    send(&mut *stream, &mut out, &mut session, &setting.clock).await?;
                     let (answer, token) = desk.commit(&session, &mut content).await;
                     content.clear();
                     session.answer(answer, now());
@@ -124,7 +116,7 @@ pub async fn serve<D: Desk>(
         if busy {
             continue;
         }
-        send(&mut stream, &mut out, &mut session, &setting.clock).await?;
+        send(&mut *stream, &mut out, &mut session, &setting.clock).await?;
         if used == input.len() {
             input.clear();
             used = 0;
@@ -137,7 +129,7 @@ pub async fn serve<D: Desk>(
         }
         input.reserve(READ_OCTETS);
         let deadline = setting.clock.instant_at(session.wake_at().as_micros());
-        match tokio::time::timeout_at(deadline.into(), stream.read_buf(&mut input)).await {
+        match tokio::time::timeout_at(deadline, stream.read_buf(&mut input)).await {
             Ok(Ok(0)) => return Ok(session),
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(error),
@@ -148,7 +140,7 @@ pub async fn serve<D: Desk>(
 
 /// Sends what was said; a peer that does not take it in time is left.
 async fn send(
-    stream: &mut TcpStream,
+    stream: &mut dyn Stream,
     out: &mut Vec<u8>,
     session: &mut Session,
     clock: &Clock,

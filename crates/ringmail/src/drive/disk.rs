@@ -1,8 +1,10 @@
 //! The real disk: the spool's folders, by plain file calls.
 
+use super::committer::Bodies;
 use queue::spool::{Disk, Folder};
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -112,6 +114,22 @@ impl Disk for RealDisk {
 
     fn random(&mut self) -> u64 {
         sys::file::random()
+    }
+}
+
+impl Bodies for RealDisk {
+    fn writer(&self, file: File) -> io::Result<OwnedFd> {
+        Ok(file.into())
+    }
+
+    fn reader(&self, file: &File) -> io::Result<OwnedFd> {
+        Ok(sys::file::reopen_for_reading(file)?.into())
+    }
+
+    fn is_settled(&self, file: File) -> io::Result<bool> {
+        let reader = sys::file::reopen_for_reading(&file)?;
+        drop(file);
+        sys::file::has_no_writer(reader.as_fd())
     }
 }
 

@@ -1,6 +1,7 @@
 //! DNS: where the hosts of a domain are, RFC 5321 §5. Asks; what the answers mean is the policy brain's
 //! to say.
 
+use super::edge::{MxRecords, NoAnswer};
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
@@ -13,15 +14,6 @@ const ADDRESSES_MAX: usize = 8;
 
 /// A resolver, with its cache.
 pub struct Dns(TokioResolver);
-
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// The name does not exist, or has no such record.
-    NotFound,
-    /// Servers did not answer, or said that they cannot: later they may.
-    Later,
-}
 
 impl Dns {
     /// Asks these servers, or those of the system where none are named.
@@ -43,7 +35,7 @@ impl Dns {
     }
 
     /// The MX records of a domain: preference and exchange, as DNS has it.
-    pub async fn mx(&self, domain: &str) -> Result<Vec<(u16, Box<str>)>, NoAnswer> {
+    pub async fn mx(&self, domain: &str) -> Result<MxRecords, NoAnswer> {
         let answer = self
             .0
             .mx_lookup(rooted(domain))

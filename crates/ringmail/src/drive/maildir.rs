@@ -4,11 +4,12 @@
 //! outcome was lost in a crash is recognised and not made twice. Lines end in LF on disk, as mail readers
 //! expect; content has no bare CR or LF, so nothing is lost by it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::client::Source;
 
@@ -28,64 +29,134 @@ pub struct Delivery {
     pub again: bool,
 }
 
-/// Delivers several messages; folders that they share are synced once for all of them. Gives for each
-/// the file it lies in, or why not.
-pub fn deliver(deliveries: &[Delivery]) -> Vec<io::Result<PathBuf>> {
-    let mut results: Vec<io::Result<PathBuf>> = deliveries.iter().map(place).collect();
-    let placed = |results: &[io::Result<PathBuf>]| -> BTreeSet<PathBuf> {
-        results
+/// What a delivery asks of the file system. Paths are absolute.
+pub trait Files {
+    /// A file being written.
+    type File: Write;
+    /// Whether there is such a folder.
+    fn is_folder(&self, path: &Path) -> bool;
+    /// Makes one folder, for its owner alone.
+    fn make_folder(&self, path: &Path) -> io::Result<()>;
+    /// Makes a folder's entries durable.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+    /// The names in a folder.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+    /// Whether something of this name is there.
+    fn exists(&self, path: &Path) -> bool;
+    /// Makes a file that is not there yet, for its owner alone.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+    /// Makes what was written to a file durable.
+    fn sync(&self, file: &Self::File) -> io::Result<()>;
+    /// Gives a file another name.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// Maildirs that are remembered as durable; beyond it all are forgotten and synced once more.
+const DURABLE_MAX: usize = 100_000;
+
+/// Delivers, and remembers which Maildirs are known to survive a power cut.
+pub struct Maildirs<F> {
+    files: F,
+    /// Those whose folders, up to the root, were synced in this process's life. One that is merely there may
+    /// have been made by a process that died before its sync.
+    durable: Mutex<HashSet<PathBuf>>,
+}
+
+impl<F: Files> Maildirs<F> {
+    /// Knows of none yet.
+    pub fn new(files: F) -> Self {
+        Self {
+            files,
+            durable: Mutex::default(),
+        }
+    }
+
+    /// Delivers several messages; folders that they share are synced once for all of them. Gives for each
+    /// the file it lies in, or why not.
+    pub fn deliver(&self, deliveries: &[Delivery]) -> Vec<io::Result<PathBuf>> {
+        let mut results: Vec<io::Result<PathBuf>> = deliveries
+            .iter()
+            .map(|delivery| {
+                self.prepare(&delivery.maildir)?;
+                place(&self.files, delivery)
+            })
+            .collect();
+        let folders: BTreeSet<PathBuf> = results
             .iter()
             .flatten()
             .filter_map(|path| path.parent().map(Path::to_owned))
-            .collect()
-    };
-    for folder in placed(&results) {
-        if let Err(error) = File::open(&folder).and_then(|f| f.sync_all()) {
-            // Whether they are there after a crash is not known: they are not delivered.
-            for result in results
-                .iter_mut()
-                .filter(|r| r.as_ref().is_ok_and(|p| p.parent() == Some(&folder)))
-            {
-                *result = Err(io::Error::new(error.kind(), error.to_string()));
+            .collect();
+        for folder in folders {
+            if let Err(error) = self.files.sync_folder(&folder) {
+                // Whether they are there after a crash is not known: they are not delivered.
+                for result in results
+                    .iter_mut()
+                    .filter(|r| r.as_ref().is_ok_and(|p| p.parent() == Some(&folder)))
+                {
+                    *result = Err(io::Error::new(error.kind(), error.to_string()));
+                }
             }
         }
+        results
     }
-    results
+
+    /// Sees to it that the Maildir is there and stays.
+    fn prepare(&self, maildir: &Path) -> io::Result<()> {
+        // A thread that panicked while it held the lock ends the process.
+        let known = |set: &Mutex<HashSet<PathBuf>>| {
+            set.lock().is_ok_and(|durable| durable.contains(maildir))
+        };
+        let whole = ["tmp", "new", "cur"]
+            .iter()
+            .all(|sub| self.files.is_folder(&maildir.join(sub)));
+        if whole && known(&self.durable) {
+            return Ok(());
+        }
+        make(&self.files, maildir)?;
+        for folder in maildir.ancestors() {
+            match self.files.sync_folder(folder) {
+                // A folder that we may not open is none that we made something in.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                result => result?,
+            }
+        }
+        if let Ok(mut durable) = self.durable.lock() {
+            if durable.len() >= DURABLE_MAX {
+                durable.clear();
+            }
+            durable.insert(maildir.to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// Writes and syncs the file and gives it its name in `new/`.
-fn place(delivery: &Delivery) -> io::Result<PathBuf> {
+fn place<F: Files>(files: &F, delivery: &Delivery) -> io::Result<PathBuf> {
     let maildir = &delivery.maildir;
-    let new = maildir.join("new");
-    if !new.is_dir() || !maildir.join("cur").is_dir() {
-        create(maildir)?;
-    }
-    let target = new.join(&delivery.name);
-    if target.exists() || (delivery.again && was_read(maildir, &delivery.name)?) {
+    let target = maildir.join("new").join(&delivery.name);
+    if files.exists(&target) || (delivery.again && was_read(files, maildir, &delivery.name)?) {
         return Ok(target);
     }
     let temporary = maildir.join("tmp").join(&delivery.name);
     // One of this name is what an attempt left that did not come to its end.
-    match fs::remove_file(&temporary) {
+    match files.remove(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    let written = write(delivery, &file).and_then(|()| file.sync_all());
-    if let Err(error) = written.and_then(|()| fs::rename(&temporary, &target)) {
+    let file = files.create(&temporary)?;
+    let written = write(delivery, file).and_then(|file| files.sync(&file));
+    if let Err(error) = written.and_then(|()| files.rename(&temporary, &target)) {
         // Leave nothing behind, least of all on a full disk.
-        let _ = fs::remove_file(&temporary);
+        let _ = files.remove(&temporary);
         return Err(error);
     }
     Ok(target)
 }
 
-fn write(delivery: &Delivery, file: &File) -> io::Result<()> {
+/// Writes the file's content; gives the file back.
+fn write<W: Write>(delivery: &Delivery, file: W) -> io::Result<W> {
     let mut out = BufWriter::with_capacity(64 * 1024, file);
     writeln!(out, "Return-Path: <{}>", delivery.reverse_path)?;
     writeln!(out, "Delivered-To: {}", delivery.forward_path)?;
@@ -112,7 +183,7 @@ fn write(delivery: &Delivery, file: &File) -> io::Result<()> {
     if held_cr {
         out.write_all(b"\r")?;
     }
-    out.flush()
+    out.into_inner().map_err(io::IntoInnerError::into_error)
 }
 
 fn write_lines(mut rest: &[u8], out: &mut impl Write) -> io::Result<()> {
@@ -125,39 +196,77 @@ fn write_lines(mut rest: &[u8], out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Whether a mail reader moved it to `cur/` and put flags behind its name.
-fn was_read(maildir: &Path, name: &str) -> io::Result<bool> {
-    for entry in fs::read_dir(maildir.join("cur"))? {
-        let found = entry?.file_name();
-        let found = found.to_string_lossy();
-        if found
+fn was_read<F: Files>(files: &F, maildir: &Path, name: &str) -> io::Result<bool> {
+    let names = files.list(&maildir.join("cur"))?;
+    Ok(names.iter().any(|found| {
+        found
             .strip_prefix(name)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    }))
 }
 
-/// Makes the Maildir and what is missing above it; each new folder's parent is synced.
-fn create(maildir: &Path) -> io::Result<()> {
-    let mut missing: Vec<&Path> = maildir.ancestors().take_while(|p| !p.is_dir()).collect();
-    missing.reverse();
-    let below: Vec<PathBuf> = ["tmp", "new", "cur"]
-        .iter()
-        .map(|sub| maildir.join(sub))
+/// Makes the Maildir and what is missing above it.
+fn make<F: Files>(files: &F, maildir: &Path) -> io::Result<()> {
+    let mut missing: Vec<&Path> = maildir
+        .ancestors()
+        .take_while(|path| !files.is_folder(path))
         .collect();
+    missing.reverse();
+    let below = ["tmp", "new", "cur"].map(|sub| maildir.join(sub));
     for folder in missing
         .into_iter()
         .chain(below.iter().map(PathBuf::as_path))
     {
-        match DirBuilder::new().mode(0o700).create(folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-            result => result?,
-        }
-        if let Some(parent) = folder.parent() {
-            File::open(parent)?.sync_all()?;
+        match files.make_folder(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// This machine's files.
+pub struct RealFiles;
+
+impl Files for RealFiles {
+    type File = File;
+
+    fn is_folder(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(folder)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(path)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
 }

@@ -6,8 +6,10 @@
 use crate::config::Config;
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
-use crate::drive::client::{Connection, Source, SourceContent, Stream, Went};
-use crate::drive::maildir::{self, Delivery};
+use crate::drive::client::{Connection, Source, SourceContent, Went};
+use crate::drive::clock::Clock;
+use crate::drive::edge::Mailboxes;
+use crate::drive::maildir::Delivery;
 use crate::event::{self, Event};
 use crate::ipc::deliver::{Attempt, Ended};
 use crate::ipc::spawn::{Arrow, FromRole, Situation, ToRole};
@@ -16,36 +18,25 @@ use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
-use sys::clock::Clock;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 
-/// Threads that write and sync mailbox files.
-const SYNC_THREADS: usize = 4;
-/// Deliveries that one thread takes together; those into one folder share its sync.
-const TOGETHER_MAX: usize = 32;
 /// How long an LMTP server may take to accept a connection.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
-
-/// A delivery for the threads, and where its answer goes.
-type Work = (Delivery, oneshot::Sender<io::Result<PathBuf>>);
 
 /// What all attempts share.
 struct Shared {
     config: Config,
     clock: Clock,
-    work: mpsc::Sender<Work>,
+    mailboxes: Rc<dyn Mailboxes>,
     /// `try` says where each message lies.
     say_where: bool,
 }
 
 /// The role's story.
-pub async fn run(birth: Birth) -> io::Result<()> {
+pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io::Result<()> {
     let mut shared = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
@@ -60,8 +51,8 @@ pub async fn run(birth: Birth) -> io::Result<()> {
             ) => {
                 shared = Some(Rc::new(Shared {
                     config: crate::config::of_role(&configuration, &path, situation)?,
-                    clock: Clock::start(),
-                    work: start_threads()?,
+                    clock,
+                    mailboxes: Rc::clone(&mailboxes),
                     say_where: situation == Situation::Try,
                 }));
             }
@@ -75,36 +66,6 @@ pub async fn run(birth: Birth) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Starts the threads that wait for the disk, so that the event loop does not.
-fn start_threads() -> io::Result<mpsc::Sender<Work>> {
-    let (sender, receiver) = mpsc::channel::<Work>();
-    let receiver = Arc::new(std::sync::Mutex::new(receiver));
-    for number in 0..SYNC_THREADS {
-        let receiver = Arc::clone(&receiver);
-        std::thread::Builder::new()
-            .name(format!("sync {number}"))
-            .spawn(move || {
-                loop {
-                    let (deliveries, answers): (Vec<Delivery>, Vec<_>) = {
-                        // A poisoned lock means that another thread panicked: this process ends anyway.
-                        let Ok(receiver) = receiver.lock() else {
-                            return;
-                        };
-                        let Ok(first) = receiver.recv() else { return };
-                        std::iter::once(first)
-                            .chain(receiver.try_iter().take(TOGETHER_MAX - 1))
-                            .unzip()
-                    };
-                    for (answer, result) in answers.into_iter().zip(maildir::deliver(&deliveries)) {
-                        // Nobody waits any more when the role stops.
-                        let _ = answer.send(result);
-                    }
-                }
-            })?;
-    }
-    Ok(sender)
 }
 
 async fn serve(shared: Rc<Shared>, sender: Sender<Ended>, mut receiver: Receiver<Attempt>) {
@@ -178,10 +139,9 @@ async fn into_maildir(
             source: Arc::clone(&source),
             again: attempt.again,
         };
-        let (answer, answered) = oneshot::channel();
-        if shared.work.send((delivery, answer)).is_ok() {
-            waiting.push((*number, answered));
-        }
+        let (delivered, answer) = oneshot::channel();
+        shared.mailboxes.deliver(delivery, delivered);
+        waiting.push((*number, answer));
     }
     let mut outcomes = Vec::new();
     for (number, answered) in waiting {
@@ -235,7 +195,7 @@ async fn by_lmtp(
     source: Source,
 ) -> Vec<(u32, Outcome)> {
     let (numbers, forward_paths): (Vec<u32>, Vec<Mailbox>) = attempt.recipients.into_iter().unzip();
-    let connecting = tokio::time::timeout(CONNECT_WAIT, connect(socket)).await;
+    let connecting = tokio::time::timeout(CONNECT_WAIT, shared.mailboxes.connect(socket)).await;
     let outcomes = match connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => {
             let parameters = Parameters {
@@ -270,11 +230,4 @@ async fn by_lmtp(
         }
     };
     numbers.into_iter().zip(outcomes).collect()
-}
-
-async fn connect(socket: &LmtpSocket) -> io::Result<Box<dyn Stream>> {
-    Ok(match socket {
-        LmtpSocket::Unix(path) => Box::new(UnixStream::connect(&**path).await?),
-        LmtpSocket::Tcp(host, port) => Box::new(TcpStream::connect((&**host, *port)).await?),
-    })
 }

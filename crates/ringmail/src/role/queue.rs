@@ -7,28 +7,25 @@
 use crate::config::Config;
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
+use crate::drive::clock::Clock;
 use crate::drive::committer::{Committer, Done, Job};
-use crate::drive::disk::RealDisk;
+use crate::drive::edge::Store;
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, ToQueue};
 use crate::ipc::control::{self, Answer, Deed, Request};
 use crate::ipc::deliver::{Attempt, Ended};
 use crate::ipc::spawn::{Arrow, FromRole, ToRole};
-use ::queue::spool::{Options, Spool};
 use ::queue::{Content, Input, NewMessage, Output, Parameters, Queue, Router};
 use mail::{Cause, ForwardPath, Mailbox, Outcome, QueueId, Recipient, ReversePath, Route, Time};
 use policy::{Client, Decision, Listener, Policy, Refusal};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
-use sys::clock::Clock;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-/// How long a queue that was killed may hold the spool's lock after a new one was started.
-const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// Content kept in memory for the first attempt, in octets; what exceeds it is read from the spool.
 const HOT_OCTETS: usize = 64 * 1024 * 1024;
 /// Octets that may wait on a transport's arrow before attempts are held back.
@@ -98,14 +95,14 @@ impl Router for Routing {
 /// An arrow to smtpd, and the bodies that it writes or wrote and that no message owns yet.
 struct Intake {
     sender: Sender<FromQueue>,
-    bodies: HashSet<u64>,
+    bodies: BTreeSet<u64>,
 }
 
 /// An arrow to a transport, and the attempts that it has.
 struct Transport {
     arrow: u64,
     sender: Sender<Attempt>,
-    attempts: HashSet<u64>,
+    attempts: BTreeSet<u64>,
 }
 
 /// A question of smtpd that waits for the committer or for the brain.
@@ -135,7 +132,7 @@ struct Desk {
     clock: Clock,
     committer: Committer,
     arrows: u64,
-    clients: HashMap<u64, Intake>,
+    clients: BTreeMap<u64, Intake>,
     controls: HashMap<u64, Sender<(u64, Answer)>>,
     local: Option<Transport>,
     relay: Option<Transport>,
@@ -164,7 +161,7 @@ enum Reading {
 }
 
 /// The role's story: opens the spool, then takes what comes from all sides.
-pub async fn run(birth: Birth) -> io::Result<()> {
+pub async fn run(birth: Birth, clock: Clock, store: &dyn Store) -> io::Result<()> {
     let Some((
         ToRole::Orders {
             configuration,
@@ -179,7 +176,7 @@ pub async fn run(birth: Birth) -> io::Result<()> {
     let config = crate::config::of_role(&configuration, &path, situation)?;
     let (done, mut dones) = mpsc::unbounded_channel();
     let (happened, mut happens) = mpsc::unbounded_channel();
-    let mut desk = match open(&config, done, happened.clone()).await {
+    let mut desk = match open(&config, clock, store, done, happened.clone()).await {
         Ok(desk) => desk,
         Err(error) => {
             birth.tell(&FromRole::Hopeless(error.to_string()));
@@ -199,7 +196,7 @@ pub async fn run(birth: Birth) -> io::Result<()> {
                     break;
                 }
             }
-            () = tokio::time::sleep_until(deadline.into()) => {}
+            () = tokio::time::sleep_until(deadline) => {}
         }
         // All that came meanwhile belongs to this turn.
         for _ in 0..TURN_MAX {
@@ -232,12 +229,12 @@ async fn hear_orders(birth: std::rc::Rc<Birth>, happened: UnboundedSender<Happen
 /// Opens the spool and starts the committer and the brain.
 async fn open(
     config: &Config,
+    clock: Clock,
+    store: &dyn Store,
     done: UnboundedSender<Done>,
     happened: UnboundedSender<Happened>,
 ) -> io::Result<Desk> {
-    let clock = Clock::start();
-    let disk = lock_spool(config).await?;
-    let (spool, recovered) = Spool::open(disk, Options::default()).map_err(io::Error::other)?;
+    let (committer, recovered) = store.open(config, done).await?;
     for finding in &recovered.findings {
         event::say(&Event::SpoolFound {
             finding: finding.to_string(),
@@ -257,18 +254,11 @@ async fn open(
     let routing = Routing(Policy::new(config.policy.clone()));
     let (messages, highest) = (recovered.messages, recovered.highest);
     Ok(Desk {
-        brain: Queue::new(
-            parameters,
-            routing,
-            messages,
-            highest,
-            sys::file::random(),
-            now,
-        ),
+        brain: Queue::new(parameters, routing, messages, highest, store.random(), now),
         clock,
-        committer: Committer::start(spool, done)?,
+        committer,
         arrows: 0,
-        clients: HashMap::new(),
+        clients: BTreeMap::new(),
         controls: HashMap::new(),
         local: None,
         relay: None,
@@ -281,26 +271,6 @@ async fn open(
         room: true,
         happened,
     })
-}
-
-/// Opens and locks the spool. The queue before this one may be about to end.
-async fn lock_spool(config: &Config) -> io::Result<RealDisk> {
-    let began = tokio::time::Instant::now();
-    loop {
-        let told = |error: io::Error| {
-            io::Error::new(
-                error.kind(),
-                format!("spool {}: {error}", config.spool.display()),
-            )
-        };
-        match RealDisk::open(&config.spool).map_err(told)? {
-            Some(disk) => return Ok(disk),
-            None if began.elapsed() < LOCK_WAIT => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            None => return Err(io::Error::other("the spool is in use by another Ringmail")),
-        }
-    }
 }
 
 impl Desk {
@@ -366,7 +336,7 @@ impl Desk {
                     arrow,
                     Intake {
                         sender,
-                        bodies: HashSet::new(),
+                        bodies: BTreeSet::new(),
                     },
                 );
                 tokio::task::spawn_local(async move {
@@ -387,7 +357,7 @@ impl Desk {
                 let transport = Transport {
                     arrow,
                     sender,
-                    attempts: HashSet::new(),
+                    attempts: BTreeSet::new(),
                 };
                 let slot = if local {
                     &mut self.local
@@ -520,7 +490,7 @@ impl Desk {
         }
     }
 
-    fn lose(&mut self, attempts: HashSet<u64>) {
+    fn lose(&mut self, attempts: BTreeSet<u64>) {
         for attempt in attempts {
             // Whether it was delivered is not known: whoever tries again is to look first.
             if let Some(queue_id) = self.brain.message_of(attempt) {

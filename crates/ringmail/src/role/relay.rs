@@ -8,7 +8,8 @@ use crate::config::Config;
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
 use crate::drive::client::{Connection, Source, SourceContent, Went};
-use crate::drive::dns::{Dns, NoAnswer};
+use crate::drive::clock::Clock;
+use crate::drive::edge::{Network, NoAnswer};
 use crate::event::{self, Event};
 use crate::ipc::deliver::{Attempt, Ended};
 use crate::ipc::spawn::{Arrow, FromRole, ToRole};
@@ -17,14 +18,13 @@ use policy::{MxOrder, mx_order};
 use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
-use sys::clock::Clock;
-use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// How long one address may take to accept a connection; the next is tried then.
@@ -41,14 +41,20 @@ const SMTP_PORT: u16 = 25;
 struct Shared {
     config: Config,
     clock: Clock,
-    dns: Dns,
+    network: Rc<dyn Network>,
     /// Where hosts that DNS names listen: 25, but in tests.
     port: u16,
-    idle: RefCell<HashMap<Destination, Vec<(Instant, Connection)>>>,
+    idle: RefCell<BTreeMap<Destination, Vec<(Instant, Connection)>>>,
+    /// A connection was kept.
+    kept: Notify,
 }
 
-/// The role's story.
-pub async fn run(birth: Birth) -> io::Result<()> {
+/// The role's story. `network` makes the edge once the configuration is known.
+pub async fn run(
+    birth: Birth,
+    clock: Clock,
+    network: impl Fn(&Config) -> io::Result<Rc<dyn Network>>,
+) -> io::Result<()> {
     let mut shared = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
@@ -63,11 +69,12 @@ pub async fn run(birth: Birth) -> io::Result<()> {
             ) => {
                 let config = crate::config::of_role(&configuration, &path, situation)?;
                 let new = Rc::new(Shared {
-                    dns: Dns::new(&config.dns.servers)?,
+                    network: network(&config)?,
                     port: config.dns.smtp_port.unwrap_or(SMTP_PORT),
                     config,
-                    clock: Clock::start(),
+                    clock,
                     idle: RefCell::default(),
+                    kept: Notify::new(),
                 });
                 tokio::task::spawn_local(close_idle(Rc::clone(&new)));
                 shared = Some(new);
@@ -163,7 +170,7 @@ async fn send(
     let mut last = None;
     let mut tried = 0;
     for host in hosts {
-        let addresses = match shared.dns.addresses(&host).await {
+        let addresses = match shared.network.addresses(&host).await {
             Ok(addresses) => addresses,
             Err(why) => {
                 last.get_or_insert(unresolved(why));
@@ -206,6 +213,7 @@ async fn deliver(
         let kept = idle.entry(destination.clone()).or_default();
         if kept.len() < IDLE_MAX {
             kept.push((Instant::now(), connection));
+            shared.kept.notify_one();
         } else {
             tokio::task::spawn_local(connection.quit());
         }
@@ -231,28 +239,37 @@ fn take_idle(shared: &Shared, destination: &Destination) -> Option<Connection> {
     connection
 }
 
-/// Says QUIT on connections that nobody needed for a while.
+/// Says QUIT on connections that nobody needed for a while. Sleeps while there are none.
 async fn close_idle(shared: Rc<Shared>) {
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let old: Vec<Connection> = {
-            let mut idle = shared.idle.borrow_mut();
-            let mut old = Vec::new();
-            for kept in idle.values_mut() {
-                let (gone, stay) = std::mem::take(kept)
-                    .into_iter()
-                    .partition(|(since, _)| since.elapsed() >= IDLE_KEEP);
-                *kept = stay;
-                let gone: Vec<(Instant, Connection)> = gone;
-                old.extend(gone.into_iter().map(|(_, connection)| connection));
-            }
-            idle.retain(|_, kept| !kept.is_empty());
-            old
+        let oldest = {
+            let idle = shared.idle.borrow();
+            idle.values().flatten().map(|(since, _)| *since).min()
         };
-        for connection in old {
+        let Some(oldest) = oldest else {
+            shared.kept.notified().await;
+            continue;
+        };
+        tokio::time::sleep_until(oldest + IDLE_KEEP).await;
+        for connection in take_old(&shared) {
             tokio::task::spawn_local(connection.quit());
         }
     }
+}
+
+/// The connections that were kept long enough.
+fn take_old(shared: &Shared) -> Vec<Connection> {
+    let mut idle = shared.idle.borrow_mut();
+    let mut old = Vec::new();
+    for kept in idle.values_mut() {
+        let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(kept)
+            .into_iter()
+            .partition(|(since, _)| since.elapsed() >= IDLE_KEEP);
+        *kept = stay;
+        old.extend(gone.into_iter().map(|(_, connection)| connection));
+    }
+    idle.retain(|_, kept| !kept.is_empty());
+    old
 }
 
 /// The hosts to try, in order, and their port.
@@ -270,7 +287,7 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
             return Err(failed(1, 2, "the address cannot be reached by SMTP"));
         }
     };
-    let records = match shared.dns.mx(domain.name().unwrap_or_default()).await {
+    let records = match shared.network.mx(domain.name().unwrap_or_default()).await {
         Ok(records) => records,
         // No MX: the domain's own addresses (RFC 5321 §5.1).
         Err(NoAnswer::NotFound) => Vec::new(),
@@ -278,7 +295,7 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
     };
     let own = [shared.config.policy.hostname.clone()];
     let mut random =
-        |below: usize| usize::try_from(sys::file::random() % below.max(1) as u64).unwrap_or(0);
+        |below: usize| usize::try_from(shared.network.random() % below.max(1) as u64).unwrap_or(0);
     match mx_order(domain, &records, &own, &mut random) {
         MxOrder::Hosts(groups) => Ok((
             groups.iter().flatten().map(ToString::to_string).collect(),
@@ -292,7 +309,7 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
 
 async fn connect(shared: &Shared, address: IpAddr, port: u16) -> Option<Connection> {
     let address = SocketAddr::new(address, port);
-    let stream = match tokio::time::timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
+    let stream = match tokio::time::timeout(CONNECT_WAIT, shared.network.connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             event::say(&Event::Trouble {
@@ -303,12 +320,11 @@ async fn connect(shared: &Shared, address: IpAddr, port: u16) -> Option<Connecti
         }
         Err(_) => return None,
     };
-    stream.set_nodelay(true).ok()?;
     let parameters = Parameters {
         hostname: (*shared.config.hostname).into(),
         dialect: Dialect::Smtp,
     };
-    Some(Connection::new(Box::new(stream), parameters, shared.clock))
+    Some(Connection::new(stream, parameters, shared.clock))
 }
 
 fn unresolved(why: NoAnswer) -> Outcome {

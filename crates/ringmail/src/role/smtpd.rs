@@ -7,7 +7,9 @@
 use crate::config::Config;
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
+use crate::drive::clock::Clock;
 use crate::drive::connection::{self, Desk, Setting, refusal_reply};
+use crate::drive::edge::{Door, Doors, Stream};
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, ToQueue};
 use crate::ipc::spawn::{Arrow, FromRole, Listener, ToRole};
@@ -22,8 +24,6 @@ use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use sys::clock::Clock;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 /// How long queue may take to answer. The reply to the end of content must come before a client gives
@@ -53,7 +53,7 @@ struct Shared {
 }
 
 /// The role's story: orders, arrows and listeners in; then sessions until it is told to stop.
-pub async fn run(birth: Birth) -> io::Result<()> {
+pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()> {
     let mut shared = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
@@ -66,11 +66,8 @@ pub async fn run(birth: Birth) -> io::Result<()> {
                 None,
                 None,
             ) => {
-                shared = Some(Rc::new(Shared::new(crate::config::of_role(
-                    &configuration,
-                    &path,
-                    situation,
-                )?)));
+                let config = crate::config::of_role(&configuration, &path, situation)?;
+                shared = Some(Rc::new(Shared::new(config, clock)));
             }
             (ToRole::Arrow(Arrow::Accept), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
@@ -80,8 +77,8 @@ pub async fn run(birth: Birth) -> io::Result<()> {
                 tokio::task::spawn_local(hear_queue(Rc::clone(shared), receiver));
             }
             (ToRole::Listener(listener), Some(fd), Some(shared)) => {
-                let listening = TcpListener::from_std(fd.into())?;
-                tokio::task::spawn_local(listen(Rc::clone(shared), listening, listener));
+                let door = doors.open(fd)?;
+                tokio::task::spawn_local(listen(Rc::clone(shared), door, listener));
             }
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, ..) => break,
@@ -92,8 +89,7 @@ pub async fn run(birth: Birth) -> io::Result<()> {
 }
 
 impl Shared {
-    fn new(config: Config) -> Self {
-        let clock = Clock::start();
+    fn new(config: Config, clock: Clock) -> Self {
         let parameters = Parameters {
             content_octets_max: config.limits.message_octets,
             recipients_max: config.limits.recipients,
@@ -162,9 +158,9 @@ async fn hear_queue(shared: Rc<Shared>, mut receiver: Receiver<FromQueue>) {
     shared.asked.borrow_mut().clear();
 }
 
-async fn listen(shared: Rc<Shared>, listener: TcpListener, kind: Listener) {
+async fn listen(shared: Rc<Shared>, door: Box<dyn Door>, kind: Listener) {
     loop {
-        let (stream, peer) = match listener.accept().await {
+        let (stream, peer) = match door.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or a peer that went before it was accepted: never the end.
@@ -176,13 +172,12 @@ async fn listen(shared: Rc<Shared>, listener: TcpListener, kind: Listener) {
                 continue;
             }
         };
-        let peer = connection::plain_ip(peer.ip());
         tokio::task::spawn_local(serve(Rc::clone(&shared), stream, peer, kind));
     }
 }
 
 /// One session: from connection to log line.
-async fn serve(shared: Rc<Shared>, stream: TcpStream, peer: IpAddr, kind: Listener) {
+async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, kind: Listener) {
     let listener = if kind == Listener::Submission {
         "submission"
     } else {

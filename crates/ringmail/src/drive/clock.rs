@@ -1,7 +1,9 @@
 //! One clock for a process: the wall's time when it began, and a steady clock since. It never runs
-//! backwards while the process lives, whatever happens to the wall's time.
+//! backwards while the process lives, whatever happens to the wall's time. The steady clock is the event
+//! loop's own, so that a simulation's loop brings its own time.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// Begins with the wall's time.
 #[derive(Clone, Copy, Debug)]
@@ -16,9 +18,14 @@ impl Clock {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
+        Self::start_at(u64::try_from(wall.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Takes this for the wall's time, in microseconds since 1970-01-01T00:00:00 UTC.
+    pub fn start_at(wall_micros: u64) -> Self {
         Self {
             began: Instant::now(),
-            began_micros: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
+            began_micros: wall_micros,
         }
     }
 
@@ -30,9 +37,9 @@ impl Clock {
 
     /// The steady clock's instant at which [`Clock::now_micros`] will say `micros`; now, if it is past.
     pub fn instant_at(&self, micros: u64) -> Instant {
-        let wait = std::time::Duration::from_micros(micros.saturating_sub(self.began_micros));
+        let wait = Duration::from_micros(micros.saturating_sub(self.began_micros));
         // Beyond what an Instant can say (NEVER): a year, after which a waiter just looks again.
-        let year = std::time::Duration::from_hours(365 * 24);
+        let year = Duration::from_hours(365 * 24);
         self.began.checked_add(wait.min(year)).unwrap_or(self.began)
     }
 }
