@@ -221,7 +221,7 @@ fn decide(
     Verdict {
         decision: Decision::Accept(vec![Recipient {
             mailbox: given,
-            original: None,
+            originals: Vec::new(),
         }]),
         rule: Rule::new("relay.from", Some(listed.origin.clone())),
     }
@@ -251,7 +251,10 @@ fn expand(parameters: &Parameters, given: &Mailbox, notes: &mut Notes) -> Verdic
             mailboxes
                 .into_iter()
                 .map(|mailbox| Recipient {
-                    original: (mailbox != *given).then(|| given.clone()),
+                    originals: (mailbox != *given)
+                        .then(|| given.clone())
+                        .into_iter()
+                        .collect(),
                     mailbox,
                 })
                 .collect(),

@@ -7,6 +7,7 @@
 //! report that it owes are one entry.
 
 mod attempt;
+mod progress;
 mod report;
 
 use crate::schedule::{Filter, Retry, Sites, View};
@@ -15,12 +16,11 @@ use mail::{
     Cause, Destination, Envelope, Mailbox, Outcome, QueueId, Received, Recipient, ReversePath,
     Route, Time,
 };
+use progress::Unwritten;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A commit that failed is made again after this.
-const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 /// What a transport that died had is tried again after this.
 const LOST_AGAIN: Duration = Duration::from_secs(1);
 
@@ -270,9 +270,8 @@ struct Message {
 #[derive(Debug, Default)]
 struct Batch {
     accepts: Vec<(u64, Stored, Option<std::net::IpAddr>)>,
-    reports: Vec<(Stored, QueueId)>,
-    /// Written again if the batch fails.
-    progress: Vec<Entry>,
+    /// Messages whose standing is in it, and how many reports with it.
+    progress: Vec<(QueueId, usize)>,
 }
 
 /// The brain.
@@ -289,8 +288,9 @@ pub struct Queue<R: Router> {
     batch: Batch,
     batches: HashMap<u64, Batch>,
     batch_number: u64,
-    /// Entries of a batch that failed, and when to write them again.
-    again: Vec<Entry>,
+    /// Messages whose standing is not durable as it is now.
+    unwritten: BTreeMap<QueueId, Unwritten>,
+    /// When to write what a commit that failed did not make durable.
     again_at: Time,
     outputs: VecDeque<Output>,
 }
@@ -319,7 +319,7 @@ impl<R: Router> Queue<R> {
             batch: Batch::default(),
             batches: HashMap::new(),
             batch_number: 0,
-            again: Vec::new(),
+            unwritten: BTreeMap::new(),
             again_at: Time::NEVER,
             outputs: VecDeque::new(),
         };
@@ -459,26 +459,14 @@ impl<R: Router> Queue<R> {
             }));
             self.insert(stored);
         }
-        if ok {
-            for (stored, about) in batch.reports {
-                let queue_id = stored.queue_id;
-                self.outputs
-                    .push_back(Output::Event(Event::DsnQueued { queue_id, about }));
-                self.insert(stored);
-            }
-        } else {
-            self.again.extend(batch.progress);
-            self.again_at = now + COMMIT_AGAIN;
-        }
+        self.progress_committed(batch.progress, ok, now);
     }
 
     /// Does what is due.
     fn work(&mut self, now: Time) {
         if now >= self.again_at {
             self.again_at = Time::NEVER;
-            for entry in std::mem::take(&mut self.again) {
-                self.write(entry);
-            }
+            self.write_all_unwritten();
         }
         while let Some((time, queue_id)) = self.due.first().copied() {
             if time > now {
@@ -488,26 +476,6 @@ impl<R: Router> Queue<R> {
             self.begin(queue_id, now);
         }
         self.pump(now);
-    }
-
-    /// Puts a progress entry into the next commit, remembering it until it is durable.
-    fn write(&mut self, entry: Entry) {
-        if let Entry::Progress {
-            queue_id, reports, ..
-        } = &entry
-        {
-            for report in reports {
-                let stored = Stored {
-                    queue_id: report.queue_id,
-                    envelope: report.envelope.clone(),
-                    octets: report.content.octets(),
-                    state: State::new(report.envelope.recipients.len(), report.envelope.arrival),
-                };
-                self.batch.reports.push((stored, *queue_id));
-            }
-        }
-        self.batch.progress.push(entry.clone());
-        self.entries.push(entry);
     }
 
     /// Does something to each message that a filter means, and says how many there were.
@@ -544,7 +512,7 @@ impl<R: Router> Queue<R> {
         // A site that was left alone is tried again too: the administrator knows something.
         self.sites.forget_pauses();
         if revived {
-            self.write_state(queue_id);
+            self.write(queue_id, Vec::new());
         }
     }
 
@@ -562,18 +530,7 @@ impl<R: Router> Queue<R> {
             state.next_attempt = now;
             self.due.insert((now, queue_id));
         }
-        self.write_state(queue_id);
-    }
-
-    fn write_state(&mut self, queue_id: QueueId) {
-        if let Some(message) = self.messages.get(&queue_id) {
-            let state = Some(message.stored.state.clone());
-            self.write(Entry::Progress {
-                queue_id,
-                state,
-                reports: Vec::new(),
-            });
-        }
+        self.write(queue_id, Vec::new());
     }
 
     /// The administrator's drop: no report.
@@ -581,11 +538,7 @@ impl<R: Router> Queue<R> {
         if let Some(message) = self.messages.remove(&queue_id) {
             self.due
                 .remove(&(message.stored.state.next_attempt, queue_id));
-            self.write(Entry::Progress {
-                queue_id,
-                state: None,
-                reports: Vec::new(),
-            });
+            self.write(queue_id, Vec::new());
             self.outputs
                 .push_back(Output::Event(Event::Dropped { queue_id }));
         }

@@ -1,6 +1,7 @@
 //! The event loop's side of things: gives brains their input and does what they put out.
 
 pub mod arrow;
+pub mod attempts;
 pub mod birth;
 pub mod client;
 pub mod clock;

@@ -10,6 +10,11 @@ impl Rng {
         Self(seed)
     }
 
+    /// A stream of its own for somebody.
+    pub fn fork(&mut self) -> Self {
+        Self(self.draw())
+    }
+
     /// The next number.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -27,5 +32,15 @@ impl Rng {
     /// True half the time.
     pub fn coin(&mut self) -> bool {
         self.draw() >> 63 == 1
+    }
+
+    /// True once in `times` times.
+    pub fn one_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of these; they must not be none.
+    pub fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[usize::try_from(self.below(of.len() as u64)).unwrap_or(0)]
     }
 }

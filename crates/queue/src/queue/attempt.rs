@@ -1,8 +1,8 @@
 //! Attempts: from a due message to its outcomes.
 
 use super::{Event, LOST_AGAIN, Message, Output, Queue, Router};
+use crate::Standing;
 use crate::schedule::Group;
-use crate::{Entry, Standing};
 use mail::{Cause, Destination, Outcome, QueueId, Route, Time};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -178,14 +178,14 @@ impl<R: Router> Queue<R> {
         }
         if message.under_way > 0 {
             // Others are still under way; what is known is written now.
-            self.write_state(queue_id);
+            self.write(queue_id, Vec::new());
             return;
         }
         message.stored.state.attempts = attempt;
         if !message.failures.is_empty() {
             message.header_asked = true;
             self.outputs.push_back(Output::NeedHeader { queue_id });
-            self.write_state(queue_id);
+            self.write(queue_id, Vec::new());
             return;
         }
         self.conclude(queue_id, Vec::new(), now);
@@ -205,12 +205,6 @@ impl<R: Router> Queue<R> {
                 .any(|s| matches!(s, Standing::Waiting(_)))
         };
         if message.stored.state.dead {
-            let state = Some(message.stored.state.clone());
-            self.write(Entry::Progress {
-                queue_id,
-                state,
-                reports,
-            });
             self.outputs
                 .push_back(Output::Event(Event::Dead { queue_id }));
         } else if waiting(message) {
@@ -222,22 +216,12 @@ impl<R: Router> Queue<R> {
             if !state.held {
                 self.due.insert((state.next_attempt, queue_id));
             }
-            let state = Some(state.clone());
-            self.write(Entry::Progress {
-                queue_id,
-                state,
-                reports,
-            });
         } else {
             self.messages.remove(&queue_id);
-            self.write(Entry::Progress {
-                queue_id,
-                state: None,
-                reports,
-            });
             self.outputs
                 .push_back(Output::Event(Event::Ended { queue_id }));
         }
+        self.write(queue_id, reports);
     }
 }
 

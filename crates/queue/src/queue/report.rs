@@ -22,10 +22,13 @@ impl<R: Router> Queue<R> {
         let envelope = &message.stored.envelope;
         let reported: Vec<Reported> = failures
             .iter()
-            .map(|(number, cause, inner)| Reported {
-                mailbox: envelope.recipients[*number as usize].known().clone(),
-                cause: cause.clone(),
-                inner: *inner,
+            .flat_map(|(number, cause, inner)| {
+                let known = envelope.recipients[*number as usize].known();
+                known.iter().map(|mailbox| Reported {
+                    mailbox: mailbox.clone(),
+                    cause: cause.clone(),
+                    inner: *inner,
+                })
             })
             .collect();
         let arrival = envelope.arrival;

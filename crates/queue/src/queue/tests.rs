@@ -19,7 +19,7 @@ impl Router for Everywhere {
     fn recipients(&self, mailbox: &Mailbox) -> Vec<Recipient> {
         vec![Recipient {
             mailbox: mailbox.clone(),
-            original: None,
+            originals: Vec::new(),
         }]
     }
 }
@@ -140,7 +140,7 @@ fn message(random: &mut Random, now: Time) -> NewMessage {
         let domain = domains[usize::try_from(random.below(5)).unwrap()];
         Recipient {
             mailbox: Mailbox::parse(&format!("r{n}@{domain}")).unwrap(),
-            original: None,
+            originals: Vec::new(),
         }
     });
     let recipients: Vec<Recipient> = recipients.collect();
@@ -326,7 +326,7 @@ fn with_message(reverse_path: &str, recipients: &[&str]) -> (Queue<Everywhere>, 
     let mut queue = start(&world, now, 1);
     let recipients = recipients.iter().map(|r| Recipient {
         mailbox: Mailbox::parse(r).unwrap(),
-        original: None,
+        originals: Vec::new(),
     });
     let envelope = Envelope {
         reverse_path: ReversePath::parse(reverse_path).unwrap(),

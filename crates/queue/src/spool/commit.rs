@@ -16,6 +16,12 @@ const COPY_OCTETS: u64 = 1024 * 1024;
 const SEGMENTS_QUIET: usize = 4;
 
 impl<D: Disk> Spool<D> {
+    /// Octets of content that may be joined into one commit: with the largest entry behind it, it is still one
+    /// that a segment takes.
+    pub fn join_octets(&self) -> u64 {
+        COMMIT_OCTETS.min(self.options.segment_octets) / 4
+    }
+
     /// Makes entries durable, all of them or none, with one sync; then they may be acknowledged.
     pub fn commit(&mut self, entries: &[Entry]) -> Result<(), CommitError> {
         self.sync_bodies(entries)?;

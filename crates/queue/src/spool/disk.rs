@@ -14,9 +14,9 @@ pub enum Folder {
 }
 
 /// What the spool asks of a disk.
-pub trait Disk: Send {
+pub trait Disk {
     /// An open file.
-    type File: Send + Sync;
+    type File;
     /// The names in a folder.
     fn list(&self, folder: Folder) -> io::Result<Vec<String>>;
     /// Makes a file that is not there yet, for reading and writing.

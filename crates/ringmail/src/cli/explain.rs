@@ -145,7 +145,7 @@ fn route(policy: &Policy, forward_path: &ForwardPath, json: bool) -> u8 {
         Decision::Refuse(Refusal::RelayingDenied) => {
             vec![Recipient {
                 mailbox: mailbox.clone(),
-                original: None,
+                originals: Vec::new(),
             }]
         }
         Decision::Refuse(refusal) => {

@@ -2,7 +2,7 @@
 //! commit, without a timer that would delay a lone message. The event loop never waits for the disk.
 
 use mail::QueueId;
-use queue::spool::{COMMIT_OCTETS, Disk, Spool};
+use queue::spool::{Disk, Spool};
 use queue::{Body, Content, Entry};
 use std::cell::RefCell;
 use std::io;
@@ -15,9 +15,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// Batches joined into one commit; a bound on how long the first of them waits for the last.
 const JOIN_MAX: usize = 512;
-/// Octets of content joined into one commit; with the largest entry behind it, it is still one that the
-/// spool takes.
-const JOIN_OCTETS: u64 = COMMIT_OCTETS / 4;
 /// How long the thread sleeps when there is nothing to do and nothing to tidy.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -108,7 +105,8 @@ impl Committer {
     /// Starts a thread that answers to `done`.
     pub fn start<D>(spool: Spool<D>, done: UnboundedSender<Done>) -> std::io::Result<Self>
     where
-        D: Bodies + 'static,
+        D: Bodies + Send + 'static,
+        D::File: Send,
     {
         let (jobs, received) = channel();
         let thread = std::thread::Builder::new()
@@ -201,7 +199,7 @@ impl<D: Bodies> Work<D> {
                 }
                 other => self.obey(&other),
             }
-            let full = batches.len() >= JOIN_MAX || octets >= JOIN_OCTETS;
+            let full = batches.len() >= JOIN_MAX || octets >= self.spool.join_octets();
             job = if full { None } else { next() };
         }
         self.commit(&batches, &entries);

@@ -4,19 +4,18 @@
 //! configuration names. If it is taken over, those mailboxes are; spool, network and keys are not.
 
 use crate::config::Config;
-use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
-use crate::drive::client::{Connection, Source, SourceContent, Went};
+use crate::drive::client::{Connection, Source, Went};
 use crate::drive::clock::Clock;
 use crate::drive::edge::Mailboxes;
 use crate::drive::maildir::Delivery;
+use crate::drive::{arrow, attempts};
 use crate::event::{self, Event};
-use crate::ipc::deliver::{Attempt, Ended};
+use crate::ipc::deliver::Attempt;
 use crate::ipc::spawn::{Arrow, FromRole, Situation, ToRole};
 use mail::{Cause, Class, Destination, LmtpSocket, Mailbox, Outcome, Status};
 use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
-use std::fs::File;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,7 +57,10 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
             }
             (ToRole::Arrow(Arrow::DeliverLocal), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
-                tokio::task::spawn_local(serve(Rc::clone(shared), sender, receiver));
+                let shared = Rc::clone(shared);
+                tokio::task::spawn_local(attempts::serve(sender, receiver, move |what, source| {
+                    attempt(Rc::clone(&shared), what, source)
+                }));
             }
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, ..) => break,
@@ -68,56 +70,10 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
     Ok(())
 }
 
-async fn serve(shared: Rc<Shared>, sender: Sender<Ended>, mut receiver: Receiver<Attempt>) {
-    while let Some(heard) = receiver.hear().await {
-        let (shared, sender) = (Rc::clone(&shared), sender.clone());
-        tokio::task::spawn_local(async move {
-            let number = heard.head.attempt;
-            let outcomes = attempt(&shared, heard.head, heard.tail, heard.fd.map(File::from)).await;
-            if sender
-                .say(
-                    &Ended {
-                        attempt: number,
-                        outcomes,
-                    },
-                    &[],
-                    None,
-                )
-                .is_err()
-            {
-                // Outcomes too large to say: queue takes those not named as undecided.
-                let _ = sender.say(
-                    &Ended {
-                        attempt: number,
-                        outcomes: Vec::new(),
-                    },
-                    &[],
-                    None,
-                );
-            }
-        });
-    }
-}
-
-async fn attempt(
-    shared: &Shared,
-    attempt: Attempt,
-    tail: Vec<u8>,
-    file: Option<File>,
-) -> Vec<(u32, Outcome)> {
-    let content = match (attempt.body_octets, file) {
-        (Some(octets), Some(file)) => SourceContent::File(file, octets),
-        (None, _) => SourceContent::Memory(tail),
-        // A body was announced and did not come: undecided.
-        (Some(_), None) => return Vec::new(),
-    };
-    let source = Source {
-        trace: attempt.trace.clone(),
-        content,
-    };
+async fn attempt(shared: Rc<Shared>, attempt: Attempt, source: Source) -> Vec<(u32, Outcome)> {
     match attempt.destination.clone() {
-        Destination::Maildir(path) => into_maildir(shared, attempt, &path, Arc::new(source)).await,
-        Destination::Lmtp(socket) => by_lmtp(shared, attempt, &socket, source).await,
+        Destination::Maildir(path) => into_maildir(&shared, attempt, &path, Arc::new(source)).await,
+        Destination::Lmtp(socket) => by_lmtp(&shared, attempt, &socket, source).await,
         // Not ours to deliver.
         Destination::Mx(_) | Destination::SmartHost(..) => Vec::new(),
     }

@@ -84,7 +84,7 @@ impl Router for Routing {
             Decision::Refuse(Refusal::RelayingDenied) => {
                 vec![Recipient {
                     mailbox: mailbox.clone(),
-                    original: None,
+                    originals: Vec::new(),
                 }]
             }
             Decision::Refuse(Refusal::UnknownUser | Refusal::BadAlias) => Vec::new(),

@@ -5,13 +5,13 @@
 //! spool and mailboxes are out of its reach.
 
 use crate::config::Config;
-use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
-use crate::drive::client::{Connection, Source, SourceContent, Went};
+use crate::drive::client::{Connection, Source, Went};
 use crate::drive::clock::Clock;
 use crate::drive::edge::{Network, NoAnswer};
+use crate::drive::{arrow, attempts};
 use crate::event::{self, Event};
-use crate::ipc::deliver::{Attempt, Ended};
+use crate::ipc::deliver::Attempt;
 use crate::ipc::spawn::{Arrow, FromRole, ToRole};
 use mail::{Cause, Class, Destination, Domain, Mailbox, Outcome, Status};
 use policy::{MxOrder, mx_order};
@@ -19,7 +19,6 @@ use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -81,7 +80,10 @@ pub async fn run(
             }
             (ToRole::Arrow(Arrow::DeliverRelay), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
-                tokio::task::spawn_local(serve(Rc::clone(shared), sender, receiver));
+                let shared = Rc::clone(shared);
+                tokio::task::spawn_local(attempts::serve(sender, receiver, move |what, source| {
+                    attempt(Rc::clone(&shared), what, source)
+                }));
             }
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, ..) => break,
@@ -91,51 +93,7 @@ pub async fn run(
     Ok(())
 }
 
-async fn serve(shared: Rc<Shared>, sender: Sender<Ended>, mut receiver: Receiver<Attempt>) {
-    while let Some(heard) = receiver.hear().await {
-        let (shared, sender) = (Rc::clone(&shared), sender.clone());
-        tokio::task::spawn_local(async move {
-            let number = heard.head.attempt;
-            let outcomes = attempt(&shared, heard.head, heard.tail, heard.fd.map(File::from)).await;
-            if sender
-                .say(
-                    &Ended {
-                        attempt: number,
-                        outcomes,
-                    },
-                    &[],
-                    None,
-                )
-                .is_err()
-            {
-                let _ = sender.say(
-                    &Ended {
-                        attempt: number,
-                        outcomes: Vec::new(),
-                    },
-                    &[],
-                    None,
-                );
-            }
-        });
-    }
-}
-
-async fn attempt(
-    shared: &Rc<Shared>,
-    attempt: Attempt,
-    tail: Vec<u8>,
-    file: Option<File>,
-) -> Vec<(u32, Outcome)> {
-    let content = match (attempt.body_octets, file) {
-        (Some(octets), Some(file)) => SourceContent::File(file, octets),
-        (None, _) => SourceContent::Memory(tail),
-        (Some(_), None) => return Vec::new(),
-    };
-    let source = Source {
-        trace: attempt.trace,
-        content,
-    };
+async fn attempt(shared: Rc<Shared>, attempt: Attempt, source: Source) -> Vec<(u32, Outcome)> {
     let (numbers, forward_paths): (Vec<u32>, Vec<Mailbox>) = attempt.recipients.into_iter().unzip();
     let message = Message {
         reverse_path: attempt.reverse_path,
@@ -143,7 +101,7 @@ async fn attempt(
         octets: source.octets(),
         eight_bit: attempt.eight_bit,
     };
-    let outcomes = match send(shared, &attempt.destination, &message, &source).await {
+    let outcomes = match send(&shared, &attempt.destination, &message, &source).await {
         Ok(outcomes) => outcomes,
         Err(outcome) => vec![outcome; numbers.len()],
     };

@@ -19,6 +19,7 @@ use queue::{BODY_OCTETS, Body};
 use smtp::server::{Answer, Parameters, Session, replies};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
@@ -392,12 +393,7 @@ impl SessionDesk {
             None => None,
         };
         let transaction = session.transaction()?;
-        let mut recipients: Vec<Recipient> = std::mem::take(&mut self.accepted)
-            .into_iter()
-            .flatten()
-            .collect();
-        let mut seen = std::collections::HashSet::new();
-        recipients.retain(|r| seen.insert(r.mailbox.clone()));
+        let recipients = each_once(std::mem::take(&mut self.accepted).into_iter().flatten());
         let token = self.shared.token();
         let question = ToQueue::Accept {
             token,
@@ -420,6 +416,22 @@ impl SessionDesk {
             _ => None,
         }
     }
+}
+
+/// Each mailbox once, in the order in which they were named.
+fn each_once(accepted: impl Iterator<Item = Recipient>) -> Vec<Recipient> {
+    let mut recipients: Vec<Recipient> = Vec::new();
+    let mut places: HashMap<mail::Mailbox, usize> = HashMap::new();
+    for recipient in accepted {
+        match places.entry(recipient.mailbox.clone()) {
+            Entry::Occupied(place) => recipients[*place.get()].join(&recipient),
+            Entry::Vacant(place) => {
+                place.insert(recipients.len());
+                recipients.push(recipient);
+            }
+        }
+    }
+    recipients
 }
 
 impl Writing {

@@ -25,6 +25,11 @@ const GOOD_LIFE: Duration = Duration::from_secs(10);
 /// How long roles may take to end in order.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
+/// How long an address may be held by a process that is about to end.
+const BIND_WAIT: Duration = Duration::from_secs(2);
+/// The pause between two tries.
+const BIND_LOOK: Duration = Duration::from_millis(20);
+
 /// What the supervisor is started with.
 pub struct Start {
     /// As meant.
@@ -294,7 +299,7 @@ pub fn listeners(config: &Config) -> io::Result<Vec<(Role, Listener, OwnedFd)>> 
     ];
     for (name, listener, addresses) in named {
         for address in addresses {
-            let socket = sys::socket::listen(*address).map_err(|error| {
+            let socket = listen(*address).map_err(|error| {
                 io::Error::new(
                     error.kind(),
                     format!("listen.{name} = \"{address}\": {error}"),
@@ -310,6 +315,22 @@ pub fn listeners(config: &Config) -> io::Result<Vec<(Role, Listener, OwnedFd)>> 
     }
     open.push((Role::Admin, Listener::Control, control_socket(config)?));
     Ok(open)
+}
+
+/// Listens; waits a little for an address that another holds, for a smtpd whose supervisor was killed may be
+/// about to end.
+fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
+    let began = std::time::Instant::now();
+    loop {
+        match sys::socket::listen(address) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < BIND_WAIT =>
+            {
+                std::thread::sleep(BIND_LOOK);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The control socket, in the runtime folder. One that an earlier run left is replaced.

@@ -1,0 +1,62 @@
+//! A transport's side of the deliver arrow: each attempt is a task of its own; its outcomes go back when it
+//! ends. Attempts end with their arrow: when queue is gone nobody would learn their outcomes, and what has not
+//! been handed over in whole by then is not handed over, for it will be attempted again.
+
+use super::arrow::{Heard, Receiver, Sender};
+use super::client::{Source, SourceContent};
+use crate::ipc::deliver::{Attempt, Ended};
+use mail::Outcome;
+use std::fs::File;
+use tokio::task::JoinSet;
+
+/// Takes attempts until the arrow ends. `attempt` makes one: outcomes by recipient number; recipients that it
+/// does not name stay undecided.
+pub async fn serve<F>(
+    sender: Sender<Ended>,
+    mut receiver: Receiver<Attempt>,
+    attempt: impl Fn(Attempt, Source) -> F,
+) where
+    F: Future<Output = Vec<(u32, Outcome)>> + 'static,
+{
+    let mut under_way = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            heard = receiver.hear() => {
+                let Some(heard) = heard else { return };
+                let (number, sender) = (heard.head.attempt, sender.clone());
+                // A body that was announced and did not come: all undecided.
+                let Some((head, source)) = source_of(heard) else {
+                    tell(&sender, number, Vec::new());
+                    continue;
+                };
+                let attempt = attempt(head, source);
+                under_way.spawn_local(async move { tell(&sender, number, attempt.await) });
+            }
+            // Ended ones are forgotten as they end.
+            Some(_) = under_way.join_next() => {}
+        }
+    }
+}
+
+fn source_of(heard: Heard<Attempt>) -> Option<(Attempt, Source)> {
+    let content = match (heard.head.body_octets, heard.fd) {
+        (Some(octets), Some(fd)) => SourceContent::File(File::from(fd), octets),
+        (None, _) => SourceContent::Memory(heard.tail),
+        (Some(_), None) => return None,
+    };
+    let trace = heard.head.trace.clone();
+    Some((heard.head, Source { trace, content }))
+}
+
+fn tell(sender: &Sender<Ended>, attempt: u64, outcomes: Vec<(u32, Outcome)>) {
+    let ended = Ended { attempt, outcomes };
+    if sender.say(&ended, &[], None).is_err() {
+        // Outcomes too large to say: queue takes those not named as undecided.
+        let none = Ended {
+            attempt,
+            outcomes: Vec::new(),
+        };
+        let _ = sender.say(&none, &[], None);
+    }
+}

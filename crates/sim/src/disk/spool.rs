@@ -1,0 +1,249 @@
+//! The disk as a spool's: alone, or shared with the mailboxes and with large bodies as real descriptors.
+
+use super::{File, LyingDisk};
+use queue::spool::{Disk, Folder};
+use ringmail::drive::committer::Bodies;
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::io::{ErrorKind, Result};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+fn folder_path(folder: Folder) -> &'static Path {
+    Path::new(match folder {
+        Folder::Segment => "/segment",
+        Folder::Body => "/body",
+        Folder::Aside => "/aside",
+    })
+}
+
+fn path(folder: Folder, name: &str) -> PathBuf {
+    folder_path(folder).join(name)
+}
+
+impl LyingDisk {
+    /// The spool's folders are there from the beginning, and durable.
+    fn with_spool_folder(&mut self, folder: Folder) -> Result<()> {
+        let path = folder_path(folder);
+        if self.is_folder(path) {
+            return Ok(());
+        }
+        let calls = self.calls;
+        self.make_folder(path)?;
+        self.sync_folder(Path::new("/"))?;
+        self.calls = calls;
+        Ok(())
+    }
+}
+
+/// The disk alone: content of bodies is written by calls of [`Disk`].
+impl Disk for LyingDisk {
+    type File = File;
+
+    fn list(&self, folder: Folder) -> Result<Vec<String>> {
+        // A folder that nobody wrote to yet is empty.
+        Ok(LyingDisk::list(self, folder_path(folder)).unwrap_or_default())
+    }
+
+    fn create(&mut self, folder: Folder, name: &str) -> Result<File> {
+        self.with_spool_folder(folder)?;
+        LyingDisk::create(self, &path(folder, name))
+    }
+
+    fn open(&self, folder: Folder, name: &str) -> Result<File> {
+        LyingDisk::open(self, &path(folder, name))
+    }
+
+    fn len(&self, file: &File) -> Result<u64> {
+        LyingDisk::len(self, *file)
+    }
+
+    fn read_at(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize> {
+        LyingDisk::read_at(self, *file, offset, into)
+    }
+
+    fn write_at(&mut self, file: &File, offset: u64, octets: &[u8]) -> Result<()> {
+        LyingDisk::write_at(self, *file, offset, octets)
+    }
+
+    fn sync(&mut self, file: &File) -> Result<()> {
+        LyingDisk::sync(self, *file)
+    }
+
+    fn sync_folder(&mut self, folder: Folder) -> Result<()> {
+        self.with_spool_folder(folder)?;
+        LyingDisk::sync_folder(self, folder_path(folder))
+    }
+
+    fn rename(&mut self, folder: Folder, from: &str, to: &str) -> Result<()> {
+        LyingDisk::rename(self, &path(folder, from), &path(folder, to))
+    }
+
+    fn remove(&mut self, folder: Folder, name: &str) -> Result<()> {
+        LyingDisk::remove(self, &path(folder, name))
+    }
+
+    fn free_octets(&self) -> Result<u64> {
+        Ok(self.room())
+    }
+
+    fn random(&mut self) -> u64 {
+        self.rng.draw()
+    }
+}
+
+/// One disk for all of a virtual machine.
+#[derive(Clone)]
+pub struct SharedDisk(Rc<RefCell<LyingDisk>>);
+
+impl SharedDisk {
+    /// Shares a disk.
+    pub fn new(disk: LyingDisk) -> Self {
+        Self(Rc::new(RefCell::new(disk)))
+    }
+
+    /// The disk itself, for as long as one call.
+    pub fn borrow(&self) -> RefMut<'_, LyingDisk> {
+        self.0.borrow_mut()
+    }
+}
+
+/// The spool's view of a shared disk. A body that is being written or read is a descriptor too, as a process
+/// would have it; what was written to it reaches the disk when it is synced, or at a power cut.
+#[derive(Clone)]
+pub struct SpoolDisk {
+    disk: SharedDisk,
+    written: Rc<RefCell<BTreeMap<File, OwnedFd>>>,
+}
+
+impl SpoolDisk {
+    /// No descriptor is out yet.
+    pub fn new(disk: SharedDisk) -> Self {
+        Self {
+            disk,
+            written: Rc::default(),
+        }
+    }
+
+    /// What was written to descriptors is on its way to the disk: before a power cut.
+    pub fn flush(&self) {
+        let files: Vec<File> = self.written.borrow().keys().copied().collect();
+        for file in files {
+            // A disk that is full keeps less of it.
+            let _ = self.pull(file);
+        }
+    }
+
+    /// Writes what a descriptor's owner wrote.
+    fn pull(&self, file: File) -> Result<()> {
+        let written = self.written.borrow();
+        let Some(fd) = written.get(&file) else {
+            return Ok(());
+        };
+        let octets = read_all(fd)?;
+        let mut disk = self.disk.borrow();
+        if disk.read(file)? == octets {
+            return Ok(());
+        }
+        disk.write_at(file, 0, &octets)
+    }
+}
+
+fn read_all(fd: &OwnedFd) -> Result<Vec<u8>> {
+    let file = std::fs::File::from(fd.try_clone()?);
+    let mut octets = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(0)];
+    file.read_exact_at(&mut octets, 0)?;
+    Ok(octets)
+}
+
+impl Disk for SpoolDisk {
+    type File = File;
+
+    fn list(&self, folder: Folder) -> Result<Vec<String>> {
+        Disk::list(&*self.disk.borrow(), folder)
+    }
+
+    fn create(&mut self, folder: Folder, name: &str) -> Result<File> {
+        Disk::create(&mut *self.disk.borrow(), folder, name)
+    }
+
+    fn open(&self, folder: Folder, name: &str) -> Result<File> {
+        Disk::open(&*self.disk.borrow(), folder, name)
+    }
+
+    fn len(&self, file: &File) -> Result<u64> {
+        match self.written.borrow().get(file) {
+            Some(fd) => Ok(read_all(fd)?.len() as u64),
+            None => self.disk.borrow().len(*file),
+        }
+    }
+
+    fn read_at(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize> {
+        self.disk.borrow().read_at(*file, offset, into)
+    }
+
+    fn write_at(&mut self, file: &File, offset: u64, octets: &[u8]) -> Result<()> {
+        self.disk.borrow().write_at(*file, offset, octets)
+    }
+
+    fn sync(&mut self, file: &File) -> Result<()> {
+        self.pull(*file)?;
+        self.disk.borrow().sync(*file)
+    }
+
+    fn sync_folder(&mut self, folder: Folder) -> Result<()> {
+        Disk::sync_folder(&mut *self.disk.borrow(), folder)
+    }
+
+    fn rename(&mut self, folder: Folder, from: &str, to: &str) -> Result<()> {
+        Disk::rename(&mut *self.disk.borrow(), folder, from, to)
+    }
+
+    fn remove(&mut self, folder: Folder, name: &str) -> Result<()> {
+        let mut disk = self.disk.borrow();
+        if let Ok(file) = Disk::open(&*disk, folder, name) {
+            self.written.borrow_mut().remove(&file);
+        }
+        Disk::remove(&mut *disk, folder, name)
+    }
+
+    fn free_octets(&self) -> Result<u64> {
+        Ok(self.disk.borrow().room())
+    }
+
+    fn random(&mut self) -> u64 {
+        Disk::random(&mut *self.disk.borrow())
+    }
+}
+
+impl Bodies for SpoolDisk {
+    fn writer(&self, file: File) -> Result<OwnedFd> {
+        let fd = memfd_create("body", MemfdFlags::CLOEXEC)?;
+        let theirs = fd.try_clone()?;
+        self.written.borrow_mut().insert(file, fd);
+        Ok(theirs)
+    }
+
+    fn reader(&self, file: &File) -> Result<OwnedFd> {
+        let octets = match self.written.borrow().get(file) {
+            Some(fd) => read_all(fd)?,
+            None => self.disk.borrow().read(*file)?,
+        };
+        let fd = memfd_create("body", MemfdFlags::CLOEXEC)?;
+        std::fs::File::from(fd.try_clone()?).write_all_at(&octets, 0)?;
+        // Its own place in the file, and no right to write.
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        std::fs::File::open(path).map(OwnedFd::from)
+    }
+
+    fn is_settled(&self, file: File) -> Result<bool> {
+        // Who wrote it keeps no descriptor in a virtual machine; what the kernel says of one is tested in `sys`.
+        match self.written.borrow().get(&file) {
+            Some(_) => Ok(true),
+            None => Err(ErrorKind::NotFound.into()),
+        }
+    }
+}
