@@ -106,9 +106,6 @@ fn keep(lines: &RefCell<Vec<String>>, event: &Event<'_>) {
     }
     let mut lines = lines.borrow_mut();
     if lines.len() < LINES_MAX {
-        if std::env::var_os("SIM_LIVE").is_some() {
-            eprintln!("{}", ringmail::event::line(event));
-        }
         lines.push(ringmail::event::line(event));
     }
 }
@@ -319,7 +316,7 @@ async fn ask(world: &World, request: Request) -> Option<Answer> {
     let again = fd.try_clone().ok()?;
     let (sender, mut receiver) = arrow::open::<(u64, Request), (u64, Answer)>(fd).ok()?;
     sender.say(&(1, request), &[], None).ok()?;
-    let heard = tokio::time::timeout(Duration::from_secs(60), receiver.hear()).await;
+    let heard = tokio::time::timeout(Duration::from_mins(1), receiver.hear()).await;
     if world.control.borrow().is_none() {
         *world.control.borrow_mut() = Some(again);
     }

@@ -26,11 +26,11 @@ pub async fn serve<F>(
                 let Some(heard) = heard else { return };
                 let (number, sender) = (heard.head.attempt, sender.clone());
                 // A body that was announced and did not come: all undecided.
-                let Some((head, source)) = source_of(heard) else {
+                let Some((asked, source)) = source_of(heard) else {
                     tell(&sender, number, Vec::new());
                     continue;
                 };
-                let attempt = attempt(head, source);
+                let attempt = attempt(asked, source);
                 under_way.spawn_local(async move { tell(&sender, number, attempt.await) });
             }
             // Ended ones are forgotten as they end.

@@ -127,12 +127,14 @@ fn content(id: &str, flawed: bool, rng: &mut Rng) -> Vec<u8> {
         }
     }
     if flawed {
-        content.extend_from_slice(*rng.pick(&[
-            &b"x\n.\nMAIL FROM:<smuggled@x.test>\r\n"[..],
+        let flaws: [&[u8]; 4] = [
+            b"x\n.\nMAIL FROM:<smuggled@x.test>\r\n",
             b"x\r.\r\n",
             b"nul\0\r\n",
             b"x\n.\r\n",
-        ]));
+        ];
+        let flaw: &[u8] = rng.pick::<&[u8]>(&flaws);
+        content.extend_from_slice(flaw);
     }
     content
 }

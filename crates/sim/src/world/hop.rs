@@ -15,7 +15,7 @@ const TRANSACTIONS_MAX: u32 = 20;
 /// Recipients of one transaction that the schedule sends.
 const RECIPIENTS_MAX: usize = 100;
 /// How long a next hop waits for a command.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Longer than any client waits.
 const FOREVER: Duration = Duration::from_hours(1);
 
@@ -250,31 +250,60 @@ impl Session {
         for recipients in each {
             if recipients.is_empty() {
                 self.say("554 5.5.1 no recipients").await?;
-            } else if self.trouble(20) {
-                let reply =
-                    *self
-                        .rng
-                        .pick(&["451 4.2.0 not now", "452 4.3.1 no room", "421 4.3.2 bye"]);
-                self.say(reply).await?;
-                if reply.starts_with("421") {
+                continue;
+            }
+            match if self.trouble(10) {
+                self.rng.below(2)
+            } else {
+                2
+            } {
+                0 => {
+                    let replies = ["451 4.2.0 not now", "452 4.3.1 no room", "421 4.3.2 bye"];
+                    let reply = *self.rng.pick(&replies);
+                    self.say(reply).await?;
+                    if reply.starts_with("421") {
+                        return None;
+                    }
+                }
+                1 => {
+                    self.take_and_vanish(transaction, recipients, content).await;
                     return None;
                 }
-            } else if self.trouble(20) {
-                // It is taken or not, and nobody will hear which.
-                if self.rng.coin() {
-                    self.arrived(transaction, recipients, content, false);
+                _ => {
+                    // The copy exists from here on; its 250 is under way.
+                    self.arrived(transaction, recipients, content, true);
+                    self.say("250 2.0.0 taken").await?;
                 }
-                if self.rng.coin() {
-                    tokio::time::sleep(FOREVER).await;
-                }
-                return None;
-            } else {
-                // The copy exists from here on; its 250 is under way.
-                self.arrived(transaction, recipients, content, true);
-                self.say("250 2.0.0 taken").await?;
             }
         }
         Some(())
+    }
+
+    /// It is taken or not, and nobody will hear which.
+    async fn take_and_vanish(
+        &mut self,
+        transaction: &Transaction,
+        recipients: &[String],
+        content: &[u8],
+    ) {
+        if self.rng.coin() {
+            self.arrived(transaction, recipients, content, false);
+        }
+        if self.rng.coin() {
+            // Outcomes go back when the whole transaction is over: until then what the others were
+            // answered is known to nobody who would survive a kill.
+            for address in &transaction.recipients {
+                self.hops.ledger.doubt(&self.place(address), content);
+            }
+            tokio::time::sleep(FOREVER).await;
+        }
+    }
+
+    fn place(&self, address: &str) -> Place {
+        match self.manner {
+            Manner::Smtp => Place::Hop(address.to_owned()),
+            Manner::Lmtp => Place::Lmtp(address.to_owned()),
+        }
     }
 
     fn arrived(
@@ -285,10 +314,7 @@ impl Session {
         confirmed: bool,
     ) {
         for address in recipients {
-            let place = match self.manner {
-                Manner::Smtp => Place::Hop(address.clone()),
-                Manner::Lmtp => Place::Lmtp(address.clone()),
-            };
+            let place = self.place(address);
             let (ledger, reverse_path) = (&self.hops.ledger, &transaction.reverse_path);
             ledger.arrived(place, reverse_path, content, confirmed);
         }

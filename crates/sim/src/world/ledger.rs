@@ -101,7 +101,7 @@ pub struct Count {
     pub acknowledged: u64,
     /// Copies that arrived.
     pub copies: u64,
-    /// Copies that arrived once more.
+    /// Copies that a next hop or an LMTP server got once more.
     pub duplicates: u64,
     /// Reports that arrived.
     pub reports: u64,
@@ -177,18 +177,31 @@ impl Ledger {
             });
             return;
         }
-        let wrong = match book.sent.get(&id) {
-            // The transaction goes on still: its end is told later.
-            None => None,
-            Some(sent) if sent.reverse_path != reverse_path => {
+        // A transaction that goes on still tells its end later.
+        let wrong = book.sent.get(&id).and_then(|sent| {
+            if sent.reverse_path != reverse_path {
                 Some(format!("{id}: arrived with reverse-path {reverse_path}"))
-            }
-            Some(sent) if !ends_alike(content, &sent.content) => {
+            } else if !ends_alike(content, &sent.content) {
                 Some(format!("{id}: arrived with other content at {place:?}"))
+            } else {
+                None
             }
-            Some(_) => None,
-        };
+        });
         book.wrong.extend(wrong);
+    }
+
+    /// What was said of the copies of this content may have been heard in vain.
+    pub fn doubt(&self, place: &Place, content: &[u8]) {
+        let id = message_id(&String::from_utf8_lossy(content)).unwrap_or_default();
+        let mut book = self.book.borrow_mut();
+        for copy in book
+            .copies
+            .get_mut(&(id, place.clone()))
+            .into_iter()
+            .flatten()
+        {
+            copy.confirmed = false;
+        }
     }
 
     /// The comparison, when all is quiet. `left`: messages still in the queue, and whether each is held or dead.
@@ -237,7 +250,12 @@ impl Ledger {
                 .filter(|sent| sent.ended == Ended::Acknowledged)
                 .count() as u64,
             copies,
-            duplicates: copies - book.copies.len() as u64,
+            duplicates: book
+                .copies
+                .iter()
+                .filter(|((_, place), _)| !matches!(place, Place::Maildir(_)))
+                .map(|(_, copies)| copies.len() as u64 - 1)
+                .sum(),
             reports: book.reports.len() as u64,
             kills: book.kills.len() as u64,
         };

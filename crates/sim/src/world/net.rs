@@ -177,7 +177,7 @@ impl Network for Outside {
             if self.name_servers_fail().await {
                 return Err(NoAnswer::Later);
             }
-            chart::mx(domain).map_err(|_| NoAnswer::NotFound)
+            chart::mx(domain).ok_or(NoAnswer::NotFound)
         })
     }
 
