@@ -2,9 +2,13 @@
 //! test tells them; scratch folders and free ports.
 
 mod client;
+pub mod debian;
+mod left_out;
 mod program;
+mod target;
 
 pub use client::Client;
+pub use left_out::left_out;
 pub use program::{Program, find_files, wait_until};
 
 use std::net::{Ipv4Addr, TcpListener};
