@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 const TOOLS: &[&str] = &["apt-get", "apt-config", "dpkg-deb", "tar"];
 
 /// A link `from → to` at the top of a root, as Debian's base system has them since the merged `/usr`.
-const LINKS: &[(&str, &str)] = &[
+pub(crate) const LINKS: &[(&str, &str)] = &[
     ("bin", "usr/bin"),
     ("lib", "usr/lib"),
     ("lib64", "usr/lib64"),
@@ -90,6 +90,9 @@ pub fn root(set: &Set) -> Result<Root, String> {
         return Ok(Root { path });
     }
     let archives = apt::fetch(set, &home)?;
+    if archives.is_empty() {
+        return Err(format!("apt-get names no archive for {}", set.name));
+    }
     let part = home.join("roots").join(format!("{}.part", set.name));
     for old in [&part, &path] {
         match fs::remove_dir_all(old) {
@@ -102,6 +105,7 @@ pub fn root(set: &Set) -> Result<Root, String> {
     for archive in &archives {
         unpack(archive, &part)?;
     }
+    take_away_set_id(&part)?;
     shell(&part).map_err(named)?;
     fs::write(part.join(".complete"), &stamp).map_err(named)?;
     fs::rename(&part, &path).map_err(named)?;
@@ -154,6 +158,21 @@ fn unpack(archive: &Path, root: &Path) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("{} cannot be unpacked", archive.display()))
+    }
+}
+
+/// No program that lies about here may lend its owner's rights.
+fn take_away_set_id(root: &Path) -> Result<(), String> {
+    let done = Command::new("find")
+        .arg(root)
+        .args([
+            "-type", "f", "-perm", "/6000", "-exec", "chmod", "ug-s", "{}", "+",
+        ])
+        .status();
+    if done.is_ok_and(|status| status.success()) {
+        Ok(())
+    } else {
+        Err("find and chmod are needed".to_owned())
     }
 }
 

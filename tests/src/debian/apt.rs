@@ -34,7 +34,7 @@ pub fn fetch(set: &Set, home: &Path) -> Result<Vec<PathBuf>, String> {
             Err(error) => why = error,
         }
     }
-    apt.run(&own, &["update"])
+    apt.run(&own, home, &["update"])
         .and_then(|_| apt.fetch(set, &own))
         .map_err(|error| format!("{why}; then with lists of our own: {error}"))
 }
@@ -78,41 +78,42 @@ impl Apt {
     }
 
     fn fetch(&self, set: &Set, lists: &Path) -> Result<Vec<PathBuf>, String> {
-        let asked = set.asked();
-        if set.with_dependencies {
-            let plan = self.run(lists, &[&["--simulate", "install"], &asked[..]].concat())?;
-            let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
-            let names: Vec<String> = plan.lines().filter_map(archive_name).collect();
-            self.run(
-                lists,
-                &[&["--yes", "--download-only", "install"], &asked[..]].concat(),
-            )?;
-            Ok(self.archives(&names))
-        } else {
-            let plan = self.run(lists, &[&["--print-uris", "download"], &asked[..]].concat())?;
-            let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
-            // 'address' archive size checksum
-            let names: Vec<String> = plan
-                .lines()
-                .filter(|line| line.starts_with('\''))
-                .filter_map(|line| Some(line.split(' ').nth(1)?.to_owned()))
-                .collect();
-            self.run(lists, &[&["download"], &asked[..]].concat())?;
-            Ok(self.archives(&names))
+        let archives = self.home.join("archives");
+        if !set.with_dependencies {
+            return self.fetch_alone(set, lists, &archives.join(set.name));
         }
+        let asked = set.asked();
+        let install = |options: &[&str]| {
+            let arguments = [options, &["install"], &asked[..]].concat();
+            self.run(lists, &archives, &arguments)
+        };
+        let plan = install(&["--simulate"])?;
+        install(&["--yes", "--download-only"])?;
+        let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+        let names = plan.lines().filter_map(archive_name);
+        Ok(names.map(|name| archives.join(name)).collect())
     }
 
-    fn archives(&self, names: &[String]) -> Vec<PathBuf> {
-        let folder = self.home.join("archives");
-        names.iter().map(|name| folder.join(name)).collect()
+    /// The packages and nothing that they depend on, fetched into a folder of their own.
+    fn fetch_alone(&self, set: &Set, lists: &Path, folder: &Path) -> Result<Vec<PathBuf>, String> {
+        let named = |error: io::Error| format!("{}: {error}", folder.display());
+        fs::create_dir_all(folder).map_err(named)?;
+        for old in fs::read_dir(folder).map_err(named)? {
+            fs::remove_file(old.map_err(named)?.path()).map_err(named)?;
+        }
+        self.run(lists, folder, &[&["download"], &set.asked()[..]].concat())?;
+        let fetched = fs::read_dir(folder).map_err(named)?;
+        fetched
+            .map(|entry| Ok(entry.map_err(named)?.path()))
+            .collect()
     }
 
-    /// Runs `apt-get` in the folder of archives; what it says if it fails is the error.
-    fn run(&self, lists: &Path, arguments: &[&str]) -> Result<Output, String> {
+    /// Runs `apt-get` in a folder; what it says if it fails is the error.
+    fn run(&self, lists: &Path, folder: &Path, arguments: &[&str]) -> Result<Output, String> {
         let output = Command::new("apt-get")
             .env("APT_CONFIG", &self.options)
             .env("LC_ALL", "C")
-            .current_dir(self.home.join("archives"))
+            .current_dir(folder)
             .arg("-o")
             .arg(format!("Dir::State::lists={}", lists.display()))
             .arg("--quiet=2")
