@@ -95,7 +95,12 @@ impl Cell {
                 .status();
             assert!(copied.is_ok_and(|status| status.success()), "cp {folder}");
         }
+        if !cell.inside("var/run").exists() {
+            symlink("/run", cell.inside("var/run")).expect("a writable scratch folder");
+        }
         cell.open_to_all("tmp");
+        cell.open_to_all("var/tmp");
+        fs::create_dir_all(cell.inside("var/spool")).expect("a writable scratch folder");
         cell.users(users);
         cell.write("etc/hosts", &format!("127.0.0.1 localhost {hostname}\n"));
         cell.write("etc/hostname", &format!("{hostname}\n"));
@@ -173,26 +178,29 @@ impl Cell {
             .append(true)
             .open(self.log_path());
         let log = log.expect("a log");
-        // The first process lives as long as the test holds the other end of its input. When it ends, the kernel
-        // ends all others of the pid namespace, even those that put themselves into the background.
+        // The test holds the other end of the input: when that ends, the server is killed. When the server ends, so
+        // does the first process, and with it the kernel ends all others of the pid namespace, even those that put
+        // themselves into the background.
+        let lives = "exec 3<&0; (read -r end <&3; kill -9 -1) &";
         let mut child = self
-            .namespace(&format!("{command} & read -r end"))
+            .namespace(&format!("{lives} {command}"))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
             .spawn()
             .expect("unshare is there");
         let lifeline = child.stdin.take();
-        let running = Running {
+        let mut running = Running {
             cell: self,
             child,
             lifeline,
         };
-        wait_until(
-            &format!("{} listens", running.cell.hostname),
-            START_WAIT,
-            || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok(),
-        );
+        let what = format!("{} listens", running.cell.hostname);
+        wait_until(&what, START_WAIT, || {
+            let ended = running.child.try_wait();
+            assert!(matches!(ended, Ok(None)), "{what}: it ended instead");
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+        });
         running
     }
 

@@ -1,16 +1,18 @@
-//! Mail between us and other servers: two hundred varied messages each way, compared octet for octet.
+//! Mail between us and other servers: two hundred varied messages and more each way, compared octet for octet.
 
 mod compare;
 mod corpus;
 pub mod differences;
+mod manners;
 mod messages;
 
-pub use compare::{Arrived, BOTH_WAYS, Difference, compare};
-pub use messages::{COUNT, Message, Way, messages};
+pub use compare::{Arrived, compare};
+pub use manners::{ANYTHING, BOTH_WAYS, Difference, Manners, Refusal, Way};
+pub use messages::{COUNT, Message, messages};
 
 use crate::debian::MALFORMED_MAIL;
 use crate::peer::{OURS, Peer, THEIRS};
-use crate::{Client, Program, cell, debian, find_files, free_port, left_out};
+use crate::{Client, Program, cell, debian, find_files, free_port, left_out, wait_until};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,11 +22,13 @@ pub type Start = fn(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String>
 
 /// How long all messages of one way may take, on a loaded machine.
 const LONGEST: Duration = Duration::from_mins(3);
+/// How many messages each server must take each way.
+const TAKEN_MIN: usize = 200;
 /// How long nothing more may come after the last: an unwanted second copy shows within it.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// They send to us: every message goes into the peer by SMTP, and comes out of our Maildirs.
-pub fn they_send(test: &str, start: Start, differences: &[Difference]) {
+pub fn they_send(test: &str, start: Start, manners: &Manners) {
     let Some(messages) = ready(test, Way::Here) else {
         return;
     };
@@ -34,13 +38,22 @@ pub fn they_send(test: &str, start: Start, differences: &[Difference]) {
         Ok(peer) => peer,
         Err(why) => return left_out(test, &why),
     };
-    inject(peer.port, &messages, OURS);
-    let arrived = wait(&messages, || maildirs(&ours.folder().join("mail")));
-    judge(&messages, &arrived, differences, Way::Here, &peer);
+    let (refused, taken) = parted(messages, manners, Way::Here);
+    for (message, answer) in inject(peer.port, refused, OURS) {
+        let refusal = manners
+            .refusal(&message, Way::Here)
+            .expect("parted by that");
+        let is_said = answer.starts_with(refusal.reply) && answer.contains(refusal.words);
+        assert!(is_said, "{}: {answer}", message.name);
+    }
+    let taken = taken_all(inject(peer.port, taken, OURS));
+    let arrived = wait(&taken, || maildirs(&ours.folder().join("mail")));
+    judge(&taken, &arrived, manners, Way::Here, &peer);
 }
 
-/// We send to them: every message goes into us by SMTP, and comes out of the peer's mailboxes.
-pub fn we_send(test: &str, start: Start, differences: &[Difference]) {
+/// We send to them: every message goes into us by SMTP, and comes out of the peer's mailboxes. What the peer refuses
+/// is reported to whom sent it.
+pub fn we_send(test: &str, start: Start, manners: &Manners) {
     let Some(messages) = ready(test, Way::There) else {
         return;
     };
@@ -54,12 +67,15 @@ pub fn we_send(test: &str, start: Start, differences: &[Difference]) {
         peer.port
     );
     let ours = Program::start(&configuration(port, &[], &relay));
-    inject(port, &messages, THEIRS);
-    let arrived = wait(&messages, || maildirs(&peer.mail()));
-    judge(&messages, &arrived, differences, Way::There, &peer);
-    let reports = maildirs(&ours.folder().join("mail"));
-    assert!(reports.is_empty(), "reports came: {:?}", reports.keys());
-    assert_eq!(ours.queued(), Some(0));
+    let (refused, taken) = parted(messages, manners, Way::There);
+    let refused = taken_all(inject(port, refused, THEIRS));
+    let taken = taken_all(inject(port, taken, THEIRS));
+    let arrived = wait(&taken, || maildirs(&peer.mail()));
+    judge(&taken, &arrived, manners, Way::There, &peer);
+    wait_until("nothing is left", LONGEST, || ours.queued() == Some(0));
+    let mut reports = maildirs(&ours.folder().join("mail"));
+    let reports = reports.remove("reports").unwrap_or_default();
+    reported(&refused, &reports, manners);
 }
 
 /// The messages, if this machine can run the test.
@@ -86,26 +102,94 @@ fn configuration(port: u16, users: &[String], relay: &str) -> String {
     format!(
         "hostname = \"mx.{OURS}\"\nspool = \"{{dir}}/spool\"\nruntime = \"{{dir}}/run\"\n[listen]\nmx = \"127.0.0.1:{port}\"\n\
          [domain.\"{OURS}\"]\nusers = {users:?}\ncatch_all = \"reports\"\ndeliver = \"maildir:{{dir}}/mail/{{user}}\"\n{relay}\
+         [aliases]\npostmaster = \"reports@{OURS}\"\n\
          [queue]\nretry_delay_min = \"1s\"\nretry_delay_max = \"2s\"\n",
         users = [users, &["reports".to_owned()]].concat()
     )
 }
 
-/// Sends all messages in one session, as a relay would.
-fn inject(port: u16, messages: &[Message], domain: &str) {
+/// Those that the peer refuses, and the others.
+fn parted(messages: Vec<Message>, manners: &Manners, way: Way) -> (Vec<Message>, Vec<Message>) {
+    let parted: (Vec<_>, Vec<_>) = messages
+        .into_iter()
+        .partition(|message| manners.refusal(message, way).is_some());
+    for refusal in manners.refusals.iter().filter(|r| r.ways.contains(&way)) {
+        let is_met = parted.0.iter().any(|message| (refusal.refuses)(message));
+        assert!(is_met, "no message meets this refusal: {}", refusal.what);
+    }
+    let taken = parted.1.len();
+    assert!(taken >= TAKEN_MIN, "only {taken} messages are taken");
+    parted
+}
+
+/// Sends all messages in one session, as a relay would; each with what was answered.
+fn inject(port: u16, messages: Vec<Message>, domain: &str) -> Vec<(Message, String)> {
     let mut client = Client::connect(port).expect("the server listens");
-    for message in messages {
+    let answered = messages.into_iter().map(|message| {
         let to = message
             .recipients
             .iter()
             .map(|name| format!("{name}@{domain}"));
         let to: Vec<String> = to.collect();
         let answer = client.send(&message.reverse_path, &to, &message.content);
-        match answer {
-            Ok(answer) if answer.starts_with("250") => {}
-            other => panic!("{}: {other:?}", message.name),
+        let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", message.name));
+        if answer.starts_with(['4', '5']) {
+            client.say("RSET").expect("the session goes on");
+        }
+        (message, answer)
+    });
+    answered.collect()
+}
+
+/// The messages, all of which were taken.
+fn taken_all(answered: Vec<(Message, String)>) -> Vec<Message> {
+    let messages = answered.into_iter().map(|(message, answer)| {
+        assert!(answer.starts_with("250"), "{}: {answer}", message.name);
+        message
+    });
+    messages.collect()
+}
+
+/// Each refused message is reported once, with the status that the peer gave and none of its words. What had the null
+/// reverse-path is reported to postmaster, for no report may go to nobody (RFC 5321 §4.5.5).
+fn reported(refused: &[Message], reports: &[Vec<u8>], manners: &Manners) {
+    let reports: Vec<String> = reports
+        .iter()
+        .map(|r| String::from_utf8_lossy(r).into_owned())
+        .collect();
+    for message in refused {
+        let refusal = manners
+            .refusal(message, Way::There)
+            .expect("parted by that");
+        let status = refusal
+            .reply
+            .split(' ')
+            .nth(1)
+            .expect("an enhanced status code");
+        let name = format!(
+            "Final-Recipient: rfc822; {}@{THEIRS}\r\n",
+            message.recipients[0]
+        );
+        let about: Vec<&String> = reports
+            .iter()
+            .filter(|report| report.contains(&name))
+            .collect();
+        let [report] = about[..] else {
+            panic!("{}: {} reports", message.name, about.len());
+        };
+        assert!(
+            report.contains(&format!("Status: {status}\r\n")),
+            "{report}"
+        );
+        for leak in [refusal.words, "Remote-MTA", "Diagnostic-Code", "127.0.0.1"] {
+            assert!(!report.contains(leak), "{leak:?} is told: {report}");
         }
     }
+    assert_eq!(
+        reports.len(),
+        refused.len(),
+        "other reports came: {reports:#?}"
+    );
 }
 
 /// Waits until as many have arrived as were sent; what is there at last.
@@ -144,12 +228,8 @@ fn maildirs(folder: &Path) -> Arrived {
     arrived
 }
 
-fn judge(sent: &[Message], arrived: &Arrived, differences: &[Difference], way: Way, peer: &Peer) {
-    let of_way: Vec<&Difference> = differences
-        .iter()
-        .filter(|d| d.ways.contains(&way))
-        .collect();
-    if let Err(why) = compare(sent, arrived, &of_way) {
+fn judge(sent: &[Message], arrived: &Arrived, manners: &Manners, way: Way, peer: &Peer) {
+    if let Err(why) = compare(sent, arrived, &manners.differences(way)) {
         panic!("{} and we, {way:?}: {why}", peer.name);
     }
     let octets: usize = sent

@@ -4,9 +4,11 @@
 //! what is for [`OURS`] it relays to the port it was given, as a smart host.
 
 mod exim;
+mod opensmtpd;
 mod postfix;
 
 pub use exim::exim;
+pub use opensmtpd::opensmtpd;
 pub use postfix::postfix;
 
 use crate::cell::Running;

@@ -1,7 +1,8 @@
 //! Whether what arrived is what was sent. In front may stand trace fields (RFC 5321 §4.4) and what mailboxes add;
 //! the rest is the same, octet for octet, apart from the differences that a server's table names.
 
-use super::{Message, Way};
+use super::Message;
+use super::manners::{ANYTHING, Difference};
 use std::collections::BTreeMap;
 
 /// Fields that servers and mailboxes put in front of a content.
@@ -17,21 +18,7 @@ const TRACE_FIELDS: &[&str] = &[
 /// How many messages that differ are shown.
 const SHOWN: usize = 12;
 /// How many octets are shown around the first that differs.
-const AROUND: usize = 60;
-
-/// From them to us, and from us to them.
-pub const BOTH_WAYS: &[Way] = &[Way::Here, Way::There];
-
-/// Something that a server does to contents, and why it may.
-#[derive(Debug)]
-pub struct Difference {
-    /// Which way the messages go when it does this: [`BOTH_WAYS`] or one.
-    pub ways: &'static [Way],
-    /// What it does, and why.
-    pub what: &'static str,
-    /// Does the same to a content.
-    pub change: fn(&[u8]) -> Vec<u8>,
-}
+const AROUND: usize = 300;
 
 /// Which contents arrived for each local-part, with the line ends of the wire.
 pub type Arrived = BTreeMap<String, Vec<Vec<u8>>>;
@@ -81,7 +68,7 @@ pub fn compare(
 
 /// One content: trace fields, then what was sent.
 fn same(arrived: &[u8], expected: &[u8], reverse_path: &str) -> Result<(), String> {
-    let Some(trace) = arrived.strip_suffix(expected) else {
+    let Some(trace) = strip(arrived, expected) else {
         return Err(first_difference(arrived, expected));
     };
     let text = String::from_utf8_lossy(trace);
@@ -109,6 +96,22 @@ fn same(arrived: &[u8], expected: &[u8], reverse_path: &str) -> Result<(), Strin
     }
 }
 
+/// What stands in front of the expected content, in which [`ANYTHING`] stands for a part of a line.
+fn strip<'a>(arrived: &'a [u8], expected: &[u8]) -> Option<&'a [u8]> {
+    let mut pieces = expected.rsplit(|octet| *octet == ANYTHING);
+    let mut rest = arrived.strip_suffix(pieces.next()?)?;
+    for piece in pieces {
+        let line = rest
+            .iter()
+            .rposition(|octet| *octet == b'\n')
+            .map_or(0, |at| at + 1);
+        rest = (line..=rest.len())
+            .rev()
+            .find_map(|end| rest[..end].strip_suffix(piece))?;
+    }
+    Some(rest)
+}
+
 /// Where they part: compared from their ends, since trace fields stand in front.
 fn first_difference(arrived: &[u8], expected: &[u8]) -> String {
     let pairs = arrived.iter().rev().zip(expected.iter().rev());
@@ -130,6 +133,8 @@ fn first_difference(arrived: &[u8], expected: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use super::super::manners::BOTH_WAYS;
 
     fn message(content: &[u8]) -> Vec<Message> {
         vec![Message {
@@ -170,6 +175,21 @@ mod tests {
         ] {
             assert!(!is_same(&wrong), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_line_may_be_anything_and_a_line_end_may_not() {
+        let strip = |arrived: &str| {
+            let stripped = strip(arrived.as_bytes(), b"A: b\r\nDate: \0\r\nID: <\0@c>\r\n");
+            stripped.map(|rest| String::from_utf8_lossy(rest).into_owned())
+        };
+        assert_eq!(
+            strip("T: u\r\nA: b\r\nDate: now\r\nID: <1@c>\r\n").as_deref(),
+            Some("T: u\r\n")
+        );
+        assert_eq!(strip("A: b\r\nDate: \r\nID: <@c>\r\n").as_deref(), Some(""));
+        assert_eq!(strip("A: b\r\nDate: now\r\nX: y\r\nID: <1@c>\r\n"), None);
+        assert_eq!(strip("A: b\r\nDate: now\r\nID: <1\r\n@c>\r\n"), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn exim(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String> {
     cell.run(&format!(
         "mkdir -p /opt && cp /usr/sbin/exim4 {PROGRAM} && chmod 4755 {PROGRAM} && {PROGRAM} -bV"
     ));
-    let running = cell.start(&format!("exec {PROGRAM} -bdf -q5s"), port);
+    let running = cell.start(&format!("{PROGRAM} -bdf -q5s"), port);
     Ok(Peer {
         name: "Exim",
         port,

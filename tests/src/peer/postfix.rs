@@ -30,7 +30,7 @@ pub fn postfix(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String> {
         .map(|name| format!("{name}@{THEIRS} {name}/\n"));
     cell.write("etc/postfix/mailboxes", &lines.collect::<Vec<_>>().concat());
     cell.owned_by("var/lib/postfix", USER);
-    let running = cell.start("exec postfix start-fg", port);
+    let running = cell.start("postfix start-fg", port);
     Ok(Peer {
         name: "Postfix",
         port,
