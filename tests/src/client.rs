@@ -10,6 +10,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(70);
 /// A session.
 pub struct Client {
     stream: BufReader<TcpStream>,
+    pipelining: bool,
 }
 
 impl Client {
@@ -20,12 +21,17 @@ impl Client {
         stream.set_nodelay(true)?;
         let mut client = Self {
             stream: BufReader::new(stream),
+            pipelining: false,
         };
         let greeting = client.answer()?;
         if !greeting.starts_with("220 ") {
             return Err(io::Error::other(greeting));
         }
-        client.say("EHLO client.test")?;
+        client.stream.get_mut().write_all(b"EHLO client.test\r\n")?;
+        let extensions = client.answer_lines()?;
+        client.pipelining = extensions
+            .iter()
+            .any(|line| line.get(4..) == Some("PIPELINING"));
         Ok(client)
     }
 
@@ -39,15 +45,27 @@ impl Client {
 
     /// Sends a message; content has CRLF lines and is dot-stuffed here. Gives the answer to its end.
     pub fn send(&mut self, from: &str, to: &[String], content: &[u8]) -> io::Result<String> {
-        let recipients: Vec<String> = to.iter().map(|to| format!("RCPT TO:<{to}>\r\n")).collect();
-        let commands = format!("MAIL FROM:<{from}>\r\n{}DATA\r\n", recipients.concat());
-        self.stream.get_mut().write_all(commands.as_bytes())?;
-        for _ in 0..=to.len() {
-            self.answer()?;
+        let recipients = to.iter().map(|to| format!("RCPT TO:<{to}>\r\n"));
+        let mut commands = vec![format!("MAIL FROM:<{from}>\r\n")];
+        commands.extend(recipients);
+        commands.push("DATA\r\n".into());
+        if self.pipelining {
+            let all = commands.concat();
+            self.stream.get_mut().write_all(all.as_bytes())?;
         }
-        let go = self.answer()?;
+        let (mut refused, mut go) = (None, String::new());
+        for command in &commands {
+            if !self.pipelining {
+                self.stream.get_mut().write_all(command.as_bytes())?;
+            }
+            go = self.answer()?;
+            if refused.is_none() && go.starts_with(['4', '5']) {
+                refused = Some(go.clone());
+            }
+        }
         if !go.starts_with("354") {
-            return Ok(go);
+            // What was refused first says why; what follows from it says less.
+            return Ok(refused.unwrap_or(go));
         }
         let mut wire = Vec::with_capacity(content.len() + 5);
         for line in content.split_inclusive(|b| *b == b'\n') {
@@ -61,14 +79,23 @@ impl Client {
         self.answer()
     }
 
+    /// The last line of an answer.
     fn answer(&mut self) -> io::Result<String> {
+        Ok(self.answer_lines()?.pop().unwrap_or_default())
+    }
+
+    /// All lines of an answer, at least one.
+    fn answer_lines(&mut self) -> io::Result<Vec<String>> {
+        let mut lines = Vec::new();
         loop {
             let mut line = String::new();
             if self.stream.read_line(&mut line)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if line.as_bytes().get(3) != Some(&b'-') {
-                return Ok(line.trim_end().to_owned());
+            let last = line.as_bytes().get(3) != Some(&b'-');
+            lines.push(line.trim_end().to_owned());
+            if last {
+                return Ok(lines);
             }
         }
     }

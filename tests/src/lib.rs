@@ -1,10 +1,17 @@
 //! What the tests of the whole share: the program, started for real; an SMTP client and a sink that do what a
 //! test tells them; scratch folders and free ports.
 
+pub mod cell;
 mod client;
+pub mod debian;
+pub mod interop;
+mod left_out;
+pub mod peer;
 mod program;
+mod target;
 
 pub use client::Client;
+pub use left_out::left_out;
 pub use program::{Program, find_files, wait_until};
 
 use std::net::{Ipv4Addr, TcpListener};

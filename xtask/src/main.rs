@@ -1,5 +1,6 @@
 //! The project's chores. `cargo xtask test` is the one test command.
 
+mod left_out;
 mod tools;
 
 use std::process::{Command, ExitCode};
@@ -59,7 +60,10 @@ fn test(rest: &[String]) -> ExitCode {
             "--no-fail-fast",
         ])
         .args(rest);
-    if run(&mut command) {
+    left_out::begin();
+    let passed = run(&mut command);
+    left_out::say();
+    if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -1,0 +1,245 @@
+//! Mail between us and other servers: two hundred varied messages and more each way, compared octet for octet.
+
+mod compare;
+mod corpus;
+pub mod differences;
+mod manners;
+mod messages;
+
+pub use compare::{Arrived, compare};
+pub use manners::{ANYTHING, BOTH_WAYS, Difference, Manners, Refusal, Way};
+pub use messages::{COUNT, Message, messages};
+
+use crate::debian::MALFORMED_MAIL;
+use crate::peer::{OURS, Peer, THEIRS};
+use crate::{Client, Program, cell, debian, find_files, free_port, left_out, wait_until};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Starts a peer that relays to a port and has these mailboxes.
+pub type Start = fn(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String>;
+
+/// How long all messages of one way may take, on a loaded machine.
+const LONGEST: Duration = Duration::from_mins(3);
+/// How many messages each server must take each way.
+const TAKEN_MIN: usize = 200;
+/// How long nothing more may come after the last: an unwanted second copy shows within it.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// They send to us: every message goes into the peer by SMTP, and comes out of our Maildirs.
+pub fn they_send(test: &str, start: Start, manners: &Manners) {
+    let Some(messages) = ready(test, Way::Here) else {
+        return;
+    };
+    let port = free_port();
+    let ours = Program::start(&configuration(port, &names(&messages), ""));
+    let peer = match start(port, &[]) {
+        Ok(peer) => peer,
+        Err(why) => return left_out(test, &why),
+    };
+    let (refused, taken) = parted(messages, manners, Way::Here);
+    for (message, answer) in inject(peer.port, refused, OURS) {
+        let refusal = manners
+            .refusal(&message, Way::Here)
+            .expect("parted by that");
+        let is_said = answer.starts_with(refusal.reply) && answer.contains(refusal.words);
+        assert!(is_said, "{}: {answer}", message.name);
+    }
+    let taken = taken_all(inject(peer.port, taken, OURS));
+    let arrived = wait(&taken, || maildirs(&ours.folder().join("mail")));
+    judge(&taken, &arrived, manners, Way::Here, &peer);
+}
+
+/// We send to them: every message goes into us by SMTP, and comes out of the peer's mailboxes. What the peer refuses
+/// is reported to whom sent it.
+pub fn we_send(test: &str, start: Start, manners: &Manners) {
+    let Some(messages) = ready(test, Way::There) else {
+        return;
+    };
+    let port = free_port();
+    let peer = match start(port, &names(&messages)) {
+        Ok(peer) => peer,
+        Err(why) => return left_out(test, &why),
+    };
+    let relay = format!(
+        "[relay]\nto = \"smtp://127.0.0.1:{}\"\nfrom = \"127.0.0.1\"\n",
+        peer.port
+    );
+    let ours = Program::start(&configuration(port, &[], &relay));
+    let (refused, taken) = parted(messages, manners, Way::There);
+    let refused = taken_all(inject(port, refused, THEIRS));
+    let taken = taken_all(inject(port, taken, THEIRS));
+    let arrived = wait(&taken, || maildirs(&peer.mail()));
+    judge(&taken, &arrived, manners, Way::There, &peer);
+    wait_until("nothing is left", LONGEST, || ours.queued() == Some(0));
+    let mut reports = maildirs(&ours.folder().join("mail"));
+    let reports = reports.remove("reports").unwrap_or_default();
+    reported(&refused, &reports, manners);
+}
+
+/// The messages, if this machine can run the test.
+fn ready(test: &str, way: Way) -> Option<Vec<Message>> {
+    let why = match (cell::lacks(), debian::root(MALFORMED_MAIL)) {
+        (Some(why), _) => why.to_owned(),
+        (None, Err(why)) => why,
+        (None, Ok(collection)) => return Some(messages(&collection, way, OURS)),
+    };
+    left_out(test, &why);
+    None
+}
+
+/// All recipients.
+fn names(messages: &[Message]) -> Vec<String> {
+    messages
+        .iter()
+        .flat_map(|message| message.recipients.clone())
+        .collect()
+}
+
+/// Ours: it has these mailboxes and one more, where reports to whatever reverse-path come to light.
+fn configuration(port: u16, users: &[String], relay: &str) -> String {
+    format!(
+        "hostname = \"mx.{OURS}\"\nspool = \"{{dir}}/spool\"\nruntime = \"{{dir}}/run\"\n[listen]\nmx = \"127.0.0.1:{port}\"\n\
+         [domain.\"{OURS}\"]\nusers = {users:?}\ncatch_all = \"reports\"\ndeliver = \"maildir:{{dir}}/mail/{{user}}\"\n{relay}\
+         [aliases]\npostmaster = \"reports@{OURS}\"\n\
+         [queue]\nretry_delay_min = \"1s\"\nretry_delay_max = \"2s\"\n",
+        users = [users, &["reports".to_owned()]].concat()
+    )
+}
+
+/// Those that the peer refuses, and the others.
+fn parted(messages: Vec<Message>, manners: &Manners, way: Way) -> (Vec<Message>, Vec<Message>) {
+    let parted: (Vec<_>, Vec<_>) = messages
+        .into_iter()
+        .partition(|message| manners.refusal(message, way).is_some());
+    for refusal in manners.refusals.iter().filter(|r| r.ways.contains(&way)) {
+        let is_met = parted.0.iter().any(|message| (refusal.refuses)(message));
+        assert!(is_met, "no message meets this refusal: {}", refusal.what);
+    }
+    let taken = parted.1.len();
+    assert!(taken >= TAKEN_MIN, "only {taken} messages are taken");
+    parted
+}
+
+/// Sends all messages in one session, as a relay would; each with what was answered.
+fn inject(port: u16, messages: Vec<Message>, domain: &str) -> Vec<(Message, String)> {
+    let mut client = Client::connect(port).expect("the server listens");
+    let answered = messages.into_iter().map(|message| {
+        let to = message
+            .recipients
+            .iter()
+            .map(|name| format!("{name}@{domain}"));
+        let to: Vec<String> = to.collect();
+        let answer = client.send(&message.reverse_path, &to, &message.content);
+        let answer = answer.unwrap_or_else(|error| panic!("{}: {error}", message.name));
+        if answer.starts_with(['4', '5']) {
+            client.say("RSET").expect("the session goes on");
+        }
+        (message, answer)
+    });
+    answered.collect()
+}
+
+/// The messages, all of which were taken.
+fn taken_all(answered: Vec<(Message, String)>) -> Vec<Message> {
+    let messages = answered.into_iter().map(|(message, answer)| {
+        assert!(answer.starts_with("250"), "{}: {answer}", message.name);
+        message
+    });
+    messages.collect()
+}
+
+/// Each refused message is reported once, with the status that the peer gave and none of its words. What had the null
+/// reverse-path is reported to postmaster, for no report may go to nobody (RFC 5321 §4.5.5).
+fn reported(refused: &[Message], reports: &[Vec<u8>], manners: &Manners) {
+    let reports: Vec<String> = reports
+        .iter()
+        .map(|r| String::from_utf8_lossy(r).into_owned())
+        .collect();
+    for message in refused {
+        let refusal = manners
+            .refusal(message, Way::There)
+            .expect("parted by that");
+        let status = refusal
+            .reply
+            .split(' ')
+            .nth(1)
+            .expect("an enhanced status code");
+        let name = format!(
+            "Final-Recipient: rfc822; {}@{THEIRS}\r\n",
+            message.recipients[0]
+        );
+        let about: Vec<&String> = reports
+            .iter()
+            .filter(|report| report.contains(&name))
+            .collect();
+        let [report] = about[..] else {
+            panic!("{}: {} reports", message.name, about.len());
+        };
+        assert!(
+            report.contains(&format!("Status: {status}\r\n")),
+            "{report}"
+        );
+        for leak in [refusal.words, "Remote-MTA", "Diagnostic-Code", "127.0.0.1"] {
+            assert!(!report.contains(leak), "{leak:?} is told: {report}");
+        }
+    }
+    assert_eq!(
+        reports.len(),
+        refused.len(),
+        "other reports came: {reports:#?}"
+    );
+}
+
+/// Waits until as many have arrived as were sent; what is there at last.
+fn wait(sent: &[Message], arrived: impl Fn() -> Arrived) -> Arrived {
+    let wanted: usize = sent.iter().map(|message| message.recipients.len()).sum();
+    let began = Instant::now();
+    loop {
+        let found = arrived();
+        if began.elapsed() > LONGEST {
+            return found;
+        }
+        if found.values().map(Vec::len).sum::<usize>() >= wanted {
+            std::thread::sleep(QUIET);
+            return arrived();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// What lies in the Maildirs below a folder, its lines ended as on the wire.
+fn maildirs(folder: &Path) -> Arrived {
+    let mut arrived = Arrived::new();
+    for path in find_files(folder) {
+        let new = path.parent().filter(|parent| parent.ends_with("new"));
+        let name = new.and_then(|new| new.parent()?.file_name());
+        if let (Some(name), Ok(file)) = (name, fs::read(&path)) {
+            let lines = file.split_inclusive(|octet| *octet == b'\n');
+            let content = lines.flat_map(|line| match line.strip_suffix(b"\n") {
+                Some(line) => [line, b"\r\n"].concat(),
+                None => line.to_vec(),
+            });
+            let of_name = arrived.entry(name.to_string_lossy().into_owned());
+            of_name.or_default().push(content.collect());
+        }
+    }
+    arrived
+}
+
+fn judge(sent: &[Message], arrived: &Arrived, manners: &Manners, way: Way, peer: &Peer) {
+    if let Err(why) = compare(sent, arrived, &manners.differences(way)) {
+        panic!("{} and we, {way:?}: {why}", peer.name);
+    }
+    let octets: usize = sent
+        .iter()
+        .map(|m| m.content.len() * m.recipients.len())
+        .sum();
+    println!(
+        "{}, {way:?}: {} messages, {} mailboxes, {octets} octets",
+        peer.name,
+        sent.len(),
+        arrived.len()
+    );
+}

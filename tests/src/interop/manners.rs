@@ -1,0 +1,76 @@
+//! What a server does to some contents, or refuses: each thing with its name, expected exactly, and met by at least
+//! one message, or the table is wrong.
+
+use super::Message;
+
+/// Which way messages go: each way gets another half of the collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From them to us.
+    Here,
+    /// From us to them.
+    There,
+}
+
+/// From them to us, and from us to them.
+pub const BOTH_WAYS: &[Way] = &[Way::Here, Way::There];
+
+/// Stands in an expected content for a part of a line that nobody can foresee, such as the time. No content that
+/// is sent has it.
+pub const ANYTHING: u8 = 0;
+
+/// A server's table.
+#[derive(Debug)]
+pub struct Manners {
+    /// What it changes, one upon the other.
+    pub differences: &'static [Difference],
+    /// What it does not take.
+    pub refusals: &'static [Refusal],
+}
+
+/// Something that a server does to contents, and why it may.
+#[derive(Debug)]
+pub struct Difference {
+    /// Which way the messages go when it does this.
+    pub ways: &'static [Way],
+    /// What it does, and why.
+    pub what: &'static str,
+    /// Does the same to a content.
+    pub change: fn(&[u8]) -> Vec<u8>,
+}
+
+/// Messages that a server does not take from anybody.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Which way the messages go when it does this.
+    pub ways: &'static [Way],
+    /// Which, and why.
+    pub what: &'static str,
+    /// How its reply begins: code and enhanced status code.
+    pub reply: &'static str,
+    /// A word of its reply, for whom sends; a report of ours has none of them.
+    pub words: &'static str,
+    /// Whether it is one of them.
+    pub refuses: fn(&Message) -> bool,
+}
+
+impl Manners {
+    /// Changes nothing and takes everything.
+    pub const NONE: Manners = Manners {
+        differences: &[],
+        refusals: &[],
+    };
+
+    /// What it does to messages that go this way.
+    pub fn differences(&self, way: Way) -> Vec<&Difference> {
+        let all = self.differences.iter();
+        all.filter(|difference| difference.ways.contains(&way))
+            .collect()
+    }
+
+    /// Why it does not take a message that goes this way, if so.
+    pub fn refusal(&self, message: &Message, way: Way) -> Option<&Refusal> {
+        let mut all = self.refusals.iter();
+        all.find(|refusal| refusal.ways.contains(&way) && (refusal.refuses)(message))
+    }
+}
