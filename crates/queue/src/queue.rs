@@ -547,3 +547,5 @@ impl<R: Router> Queue<R> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;
