@@ -228,12 +228,12 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn deferred() -> Option<Outcome> {
-    Some(Outcome::Deferred(ours(Class::Transient, 0)))
+fn deferred() -> Outcome {
+    Outcome::Deferred(ours(Class::Transient, 0))
 }
 
-fn failed() -> Option<Outcome> {
-    Some(Outcome::Failed(ours(Class::Permanent, 1)))
+fn failed() -> Outcome {
+    Outcome::Failed(ours(Class::Permanent, 1))
 }
 
 fn sending() -> Desk {
@@ -244,8 +244,8 @@ fn sending() -> Desk {
 
 fn waiting() -> Desk {
     let mut desk = sending();
-    desk.end(0, deferred());
-    desk.end(1, deferred());
+    desk.end(0, Some(deferred()));
+    desk.end(1, Some(deferred()));
     desk.commit(true);
     desk
 }
@@ -254,7 +254,7 @@ fn owing(reverse_path: &str) -> Desk {
     let mut desk = Desk::new(reverse_path);
     desk.commit(true);
     desk.end(0, Some(Outcome::Delivered));
-    desk.end(1, failed());
+    desk.end(1, Some(failed()));
     desk.commit(true);
     desk
 }
@@ -310,8 +310,8 @@ const HAPPENING: [Happens; 17] = [
     }),
     ("r0 delivered", |d| d.end(0, Some(Outcome::Delivered))),
     ("r1 delivered", |d| d.end(1, Some(Outcome::Delivered))),
-    ("r1 deferred", |d| d.end(1, deferred())),
-    ("r1 failed", |d| d.end(1, failed())),
+    ("r1 deferred", |d| d.end(1, Some(deferred()))),
+    ("r1 failed", |d| d.end(1, Some(failed()))),
     ("r1 ended undecided", |d| d.end(1, None)),
     ("r1 lost with its transport", |d| d.lose(1)),
     ("header section read", Desk::header),
