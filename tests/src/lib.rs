@@ -5,7 +5,7 @@ mod client;
 mod program;
 
 pub use client::Client;
-pub use program::{Program, find_files, wait_until};
+pub use program::{Program, binary, find_files, wait_until};
 
 use std::net::{Ipv4Addr, TcpListener};
 

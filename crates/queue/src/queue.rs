@@ -8,6 +8,7 @@
 
 mod attempt;
 mod progress;
+mod reconfigure;
 mod report;
 
 use crate::schedule::{Filter, Retry, Sites, View};
