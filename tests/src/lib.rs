@@ -12,7 +12,7 @@ mod target;
 
 pub use client::Client;
 pub use left_out::left_out;
-pub use program::{Program, find_files, wait_until};
+pub use program::{Program, binary, find_files, wait_until};
 
 use std::net::{Ipv4Addr, TcpListener};
 

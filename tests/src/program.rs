@@ -15,8 +15,8 @@ pub struct Program {
     child: Option<Child>,
 }
 
-/// The binary beside the test's own; `cargo xtask test` builds it before the tests.
-fn binary() -> PathBuf {
+/// The program: the binary beside the test's own; `cargo xtask test` builds it before the tests.
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a file");
     let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
     let binary = folder.join("ringmail");

@@ -10,7 +10,9 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("test") => test(&arguments[1..]),
         Some("help") | None => {
-            println!("cargo xtask test [NEXTEST ARGUMENTS]   format, lints, then every test");
+            println!(
+                "cargo xtask test [NEXTEST ARGUMENTS]   format, lints, dependencies, then every test"
+            );
             ExitCode::SUCCESS
         }
         Some(other) => {
@@ -20,7 +22,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Format, lints as errors, then the tests; ends with the test runner's own summary.
+/// Format, lints as errors, dependencies, then the tests; ends with the test runner's own summary.
 fn test(rest: &[String]) -> ExitCode {
     let steps: [&[&str]; 3] = [
         &["fmt", "--all", "--check"],
@@ -42,6 +44,9 @@ fn test(rest: &[String]) -> ExitCode {
         if !run(Command::new("cargo").args(step)) {
             return ExitCode::FAILURE;
         }
+    }
+    if !dependencies() {
+        return ExitCode::FAILURE;
     }
     let nextest = match tools::nextest() {
         Ok(nextest) => nextest,
@@ -68,6 +73,22 @@ fn test(rest: &[String]) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Licences, sources and banned crates, as deny.toml says; why advisories are left out stands there.
+fn dependencies() -> bool {
+    let deny = match tools::deny() {
+        Ok(deny) => deny,
+        Err(why) => {
+            eprintln!("cargo xtask test: {why}");
+            return false;
+        }
+    };
+    let check = ["check", "bans", "licenses", "sources"];
+    println!("cargo deny {}", check.join(" "));
+    run(Command::new(deny)
+        .args(["--locked", "--log-level", "warn"])
+        .args(check))
 }
 
 fn run(command: &mut Command) -> bool {

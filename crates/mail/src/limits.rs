@@ -24,7 +24,11 @@ pub const CONTENT_OCTETS: u64 = 50 * 1024 * 1024;
 pub const RECEIVED_FIELDS: usize = 100;
 /// Header section octets that are searched for Received fields before we stop counting.
 pub const HEADER_SECTION_OCTETS: usize = 1024 * 1024;
-/// Commands that fail in one session before it is ended with 421.
+/// Commands of one session since mail was last taken, RCPT apart, before it is ended with 421: a session is not
+/// kept open with NOOP, RSET, VRFY and the like. A client whose every message is put off needs three a message.
+pub const SESSION_IDLE_COMMANDS: u32 = 200;
+/// Commands that fail in one session, refused recipients among them, since mail was last taken, before it is ended
+/// with 421: a list of names cannot be tried out in one go.
 pub const SESSION_ERRORS: u32 = 20;
 /// Mail transactions in one session before it is ended with 421; a client simply connects again.
 pub const SESSION_TRANSACTIONS: u32 = 100_000;

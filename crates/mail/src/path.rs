@@ -231,7 +231,9 @@ fn read_local_part(text: &str) -> Result<(LocalPart, &str), PathError> {
         if local_part.len() > LOCAL_PART_OCTETS {
             return Err(PathError::TooLong);
         }
-        if !is_dot_string(local_part) {
+        // Dots anywhere: some providers give out such names. They are written quoted, as the grammar wants.
+        let odd = |b: u8| !is_atext(b) && b != b'.';
+        if local_part.is_empty() || local_part.bytes().any(odd) {
             return Err(PathError::LocalPart);
         }
         return Ok((LocalPart(local_part.into()), rest));
@@ -280,18 +282,28 @@ fn split_route(inner: &str) -> Option<(&str, &str)> {
 }
 
 /// Splits `<path>` off the front of a command's argument: what is inside, and what follows the `>`.
-/// A `>` inside a quoted local-part does not end the path.
+/// A `>` inside a quoted local-part does not end the path. Without brackets, as some clients write it, the path
+/// goes to the first blank; the null path needs its brackets.
 pub fn split_brackets(argument: &str) -> Result<(&str, &str), PathError> {
-    let inner = argument.strip_prefix('<').ok_or(PathError::Brackets)?;
+    let (inner, end) = match argument.strip_prefix('<') {
+        Some(inner) => (inner, b'>'),
+        None => (argument, b' '),
+    };
     let (mut in_quotes, mut escaped) = (false, false);
     for (place, byte) in inner.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_quotes => escaped = true,
             b'"' => in_quotes = !in_quotes,
-            b'>' if !in_quotes => return Ok((&inner[..place], &inner[place + 1..])),
+            b'>' if !in_quotes && end == b'>' => {
+                return Ok((&inner[..place], &inner[place + 1..]));
+            }
+            b' ' if !in_quotes && end == b' ' => return Ok(inner.split_at(place)),
             _ => {}
         }
+    }
+    if end == b' ' && !inner.is_empty() && !in_quotes {
+        return Ok((inner, ""));
     }
     Err(PathError::Brackets)
 }
@@ -420,8 +432,6 @@ mod tests {
             ("", Domain),
             ("joe", Domain),
             ("@example.org", LocalPart),
-            ("a..b@c.d", LocalPart),
-            (".a@c.d", LocalPart),
             ("a b@c.d", LocalPart),
             ("\"\"@c.d", LocalPart),
             ("\"a@c.d", LocalPart),
@@ -481,7 +491,12 @@ mod tests {
             split_brackets("<\"a\\\">b\"@c.d>"),
             Ok(("\"a\\\">b\"@c.d", ""))
         );
-        assert_eq!(split_brackets("a@b"), Err(PathError::Brackets));
+        assert_eq!(split_brackets("a@b"), Ok(("a@b", "")));
+        assert_eq!(split_brackets("a@b SIZE=1"), Ok(("a@b", " SIZE=1")));
+        assert_eq!(split_brackets("\"a b\"@c X"), Ok(("\"a b\"@c", " X")));
+        for bad in ["", "\"a b@c"] {
+            assert_eq!(split_brackets(bad), Err(PathError::Brackets), "{bad}");
+        }
         assert_eq!(split_brackets("<a@b"), Err(PathError::Brackets));
     }
 

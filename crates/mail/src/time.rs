@@ -46,6 +46,40 @@ impl Time {
     pub fn date(self) -> Date {
         Date(self)
     }
+
+    /// The date-time of RFC 3339, always in UTC and with microseconds: `2026-11-24T12:47:00.000000Z`. Stamps of a
+    /// later time sort behind those of an earlier one, up to the year 9999.
+    pub fn stamp(self) -> Stamp {
+        Stamp(self)
+    }
+
+    /// Reads what [`Time::stamp`] writes, or the front of it: a date alone is its midnight, a time without seconds
+    /// its full minute. Only UTC.
+    pub fn parse_stamp(text: &str) -> Option<Time> {
+        let text = text.strip_suffix('Z').unwrap_or(text);
+        let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00"));
+        let number = |text: &str| -> Option<u64> {
+            let digits = text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| text.parse().ok())?
+        };
+        let mut date = date.split('-').map(number);
+        let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+        let (time, micros) = match time.split_once('.') {
+            Some((time, fraction)) if fraction.len() == 6 => (time, fraction.parse().ok()?),
+            Some(_) => return None,
+            None => (time, 0),
+        };
+        let mut time = time.split(':').map(number);
+        let (hour, minute) = (time.next()??, time.next()??);
+        let second = time.next().unwrap_or(Some(0))?;
+        let more = date.next().is_some() || time.next().is_some();
+        if more || year < 1970 || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        let days = days_until(year, usize::try_from(month).ok()?, day)?;
+        let secs = days * 86_400 + hour * 3600 + minute * 60 + second;
+        Some(Time::from_secs(secs) + Duration::from_micros(micros))
+    }
 }
 
 impl Add<Duration> for Time {
@@ -92,6 +126,43 @@ impl fmt::Display for Date {
     }
 }
 
+/// Shows a [`Time`] as RFC 3339 writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp(Time);
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secs = self.0.as_secs();
+        let (year, month, day) = civil(secs / 86_400);
+        write!(
+            f,
+            "{year:04}-{:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
+            month + 1,
+            secs / 3600 % 24,
+            secs / 60 % 60,
+            secs % 60,
+            self.0.as_micros() % 1_000_000
+        )
+    }
+}
+
+/// Days from the epoch to a day of the Gregorian calendar (month 1 to 12), if there is such a day.
+fn days_until(year: u64, month: usize, day: u64) -> Option<u64> {
+    let months = months(year);
+    let length = *months.get(month.checked_sub(1)?)?;
+    if year > 9999 || day < 1 || day > length {
+        return None;
+    }
+    let years: u64 = (1970..year).map(year_days).sum();
+    Some(years + months[..month - 1].iter().sum::<u64>() + day - 1)
+}
+
+/// The lengths of a year's months.
+fn months(year: u64) -> [u64; 12] {
+    let february = if year_days(year) == 366 { 29 } else { 28 };
+    [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+}
+
 /// Days since the epoch as year, month (0 to 11) and day (1 to 31) of the Gregorian calendar.
 fn civil(days: u64) -> (u64, usize, u64) {
     let mut left = days;
@@ -103,8 +174,7 @@ fn civil(days: u64) -> (u64, usize, u64) {
         left -= year_days(year);
         year += 1;
     }
-    let february = if year_days(year) == 366 { 29 } else { 28 };
-    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let months = months(year);
     let mut month = 0;
     while left >= months[month] {
         left -= months[month];
@@ -130,6 +200,47 @@ mod tests {
         assert_eq!(shown(1_795_524_420), "Tue, 24 Nov 2026 12:47:00 +0000");
         assert_eq!(shown(4_107_542_399), "Sun, 28 Feb 2100 23:59:59 +0000");
         assert_eq!(shown(4_107_542_400), "Mon, 1 Mar 2100 00:00:00 +0000");
+    }
+
+    #[test]
+    fn stamps_are_read_as_they_are_written() {
+        for micros in [
+            0,
+            951_782_400_000_001,
+            1_795_524_420_999_999,
+            4_107_542_399_000_000,
+        ] {
+            let time = Time::from_micros(micros);
+            assert_eq!(Time::parse_stamp(&time.stamp().to_string()), Some(time));
+        }
+        let noon = Time::from_secs(1_795_521_600);
+        assert_eq!(noon.stamp().to_string(), "2026-11-24T12:00:00.000000Z");
+        for short in [
+            "2026-11-24T12:00:00Z",
+            "2026-11-24 12:00",
+            "2026-11-24T12:00Z",
+        ] {
+            assert_eq!(Time::parse_stamp(short), Some(noon), "{short}");
+        }
+        let midnight = noon - Duration::from_hours(12);
+        assert_eq!(Time::parse_stamp("2026-11-24"), Some(midnight));
+        for bad in [
+            "",
+            "2026",
+            "2026-11",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-11-24T24:00",
+            "1969-12-31",
+            "2026-11-24T1",
+            "2026-11-24T12:00:00.1",
+            "2026-11-24T12:00:00+01:00",
+            "x-y-z",
+            "2026-11-24-1",
+            "99999-01-01",
+        ] {
+            assert_eq!(Time::parse_stamp(bad), None, "{bad}");
+        }
     }
 
     #[test]

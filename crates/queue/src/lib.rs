@@ -4,6 +4,10 @@ mod entry;
 pub mod queue;
 pub mod schedule;
 pub mod spool;
+// The one reader and writer of tables under review, for the tests of all brains.
+#[cfg(test)]
+#[path = "../../smtp/src/table.rs"]
+mod table;
 
 pub use entry::{Accepted, BODY_OCTETS, Body, Content, Entry, Standing, State, Stored};
 pub use queue::{Event, Input, NewMessage, Output, Parameters, Queue, Router};

@@ -8,6 +8,7 @@
 
 mod attempt;
 mod progress;
+mod reconfigure;
 mod report;
 
 use crate::schedule::{Filter, Retry, Sites, View};
@@ -547,3 +548,5 @@ impl<R: Router> Queue<R> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;

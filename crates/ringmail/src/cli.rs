@@ -3,9 +3,14 @@
 
 pub mod control;
 mod explain;
+mod health;
+mod log;
 mod queue;
+mod reload;
 mod run;
 mod send;
+mod status;
+mod story;
 pub mod try_it;
 
 use crate::config::{Config, Errors};
@@ -32,14 +37,13 @@ pub const TEMPORARY: u8 = 6;
 pub const NOT_BUILT: u8 = 69;
 
 /// Commands that later work brings; they say so and end with [`NOT_BUILT`].
-const LATER: [&str; 15] = [
+const LATER: [&str; 14] = [
     "acme",
     "cert",
     "completions",
     "deliver",
     "dns",
     "key",
-    "log",
     "lookup",
     "man",
     "migrate",
@@ -87,8 +91,14 @@ enum Command {
     /// The configuration as it is in force.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The daemon reads its configuration anew: checked first, refused if anything is wrong.
+    Reload,
+    /// What stands: roles and what confines them, listeners, the queue, the last reload.
+    Status,
     /// Is the daemon there, and well?
-    Health,
+    Health(health::Health),
+    /// The events that were kept.
+    Log(log::Log),
     /// What would happen to a recipient, or where its mail goes.
     #[command(subcommand)]
     Explain(explain::Explain),
@@ -163,7 +173,10 @@ fn obey(arguments: Arguments) -> u8 {
             println!("{}", crate::config::schema());
             DONE
         }
-        Command::Health => with_config(config, |config| queue::health(config, json)),
+        Command::Reload => reload(config, json),
+        Command::Status => with_config(config, |config| status::status(config, json)),
+        Command::Health(how) => with_config(config, |config| health::health(config, &how, json)),
+        Command::Log(what) => with_config(config, |config| log::log(config, &what, json)),
         Command::Explain(what) => {
             with_config(config, |config| explain::explain(config, &what, json))
         }
@@ -181,6 +194,11 @@ fn other(word: &str) -> u8 {
     }
     eprintln!("ringmail: no command named {word:?}; see ringmail --help");
     USAGE
+}
+
+/// Where the daemon is asked is told by the file, so it must load; what is wrong with it is what a reload says.
+fn reload(path: &Path, json: bool) -> u8 {
+    with_config(path, |config| reload::reload(config, json))
 }
 
 fn check(path: &Path) -> u8 {

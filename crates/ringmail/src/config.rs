@@ -1,12 +1,16 @@
 //! The configuration. What was written becomes [`Config`], what is meant, or every mistake at once, each with
 //! its line and a way out. There is no half-valid configuration, and none can make an open relay.
 
+mod changes;
+mod log;
 mod mistakes;
 mod options;
 mod read;
 mod rules;
 mod show;
 
+pub use changes::{Changed, changes};
+pub use log::Log;
 pub use mistakes::Errors;
 pub use show::schema;
 
@@ -33,6 +37,8 @@ pub struct Config {
     pub queue: Schedule,
     /// Name servers.
     pub dns: Dns,
+    /// The event store.
+    pub log: Log,
     /// The spool's folder.
     pub spool: PathBuf,
     /// The folder of the control socket.

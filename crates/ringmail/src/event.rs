@@ -2,6 +2,12 @@
 //! is logged. Names are *noun.past*. Text that a stranger chose stands in quotes, escaped, so that no line
 //! can be forged. Content, passwords and keys have no field.
 
+pub mod keep;
+pub mod read;
+pub mod store;
+
+pub use keep::through as keep_through;
+
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -27,6 +33,41 @@ impl Level {
             Level::Error => "error",
         }
     }
+}
+
+/// What a field's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number.
+    Number,
+    /// Text; quoted and escaped where it is no plain word.
+    Text,
+    /// `true` or `false`.
+    Truth,
+}
+
+impl Kind {
+    /// By the type that the program keeps it in.
+    const fn of(typ: &str) -> Kind {
+        match typ.as_bytes() {
+            b"u32" | b"u64" | b"usize" => Kind::Number,
+            b"bool" => Kind::Truth,
+            _ => Kind::Text,
+        }
+    }
+}
+
+/// One event as the table has it.
+#[derive(Debug)]
+pub struct Row {
+    /// Its name: *noun.past*.
+    pub name: &'static str,
+    /// How much it matters.
+    pub level: Level,
+    /// Its fields, in the order of the line.
+    pub fields: &'static [(&'static str, Kind)],
+    /// What it means.
+    pub doc: &'static str,
 }
 
 macro_rules! events {
@@ -61,9 +102,13 @@ macro_rules! events {
             }
         }
 
-        /// Name, level, fields and meaning of every event: what docs/log.md is made from.
-        pub const TABLE: &[(&str, &str, &[&str], &str)] =
-            &[$(($name, Level::$level.name(), &[$(stringify!($field)),*], concat!($($doc, "\n"),+)),)*];
+        /// Every event there is: what docs/log.md and the JSON of `log find` are made from.
+        pub const TABLE: &[Row] = &[$(Row {
+            name: $name,
+            level: Level::$level,
+            fields: &[$((stringify!($field), Kind::of(stringify!($type)))),*],
+            doc: concat!($($doc, "\n"),+),
+        },)*];
     };
 }
 
@@ -72,8 +117,17 @@ events! {
     ArrowMisbehaved "arrow.misbehaved" Error { cause: &'static str }
     /// An attempt for these recipients did not work and will be made again.
     AttemptDeferred "attempt.deferred" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, attempt: u32, status: String, cause: String }
+    /// The configuration was read anew and is in force; these keys changed.
+    ConfigurationReloaded "configuration.reloaded" Info { changes: usize, keys: String }
+    /// The configuration was to be read anew and stayed as it was.
+    ConfigurationRefused "configuration.refused" Error { cause: String }
     /// A report was put into the queue.
     DsnQueued "dsn.queued" Info { queue_id: mail::QueueId, about: mail::QueueId }
+    /// Events were not kept for `log find` and `explain`: they came faster than they could be written, or the folder
+    /// cannot be written to. The log itself has them.
+    EventsLost "events.lost" Warn { events: u64, cause: String }
+    /// A listening socket is closed: the configuration does not name it any more.
+    ListenerClosed "listener.closed" Info { listener: &'a str, address: String }
     /// A listening socket is open.
     ListenerOpened "listener.opened" Info { listener: &'a str, address: String }
     /// A message is on stable storage: it is ours.
@@ -121,6 +175,10 @@ pub fn speak_as(role: &'static str) {
     let _ = ROLE.set(role);
 }
 
+fn role() -> &'static str {
+    ROLE.get().copied().unwrap_or("ringmail")
+}
+
 /// Who hears the events of a thread, where it is not the log.
 pub type Ear = Box<dyn FnMut(&Event<'_>)>;
 
@@ -143,11 +201,12 @@ pub fn say(event: &Event<'_>) {
     let mut line = line(event);
     line.push('\n');
     let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    keep::keep(&line);
 }
 
 /// The event as one line, logfmt, without its line end.
 pub fn line(event: &Event<'_>) -> String {
-    let role = ROLE.get().copied().unwrap_or("ringmail");
+    let role = role();
     let mut line = format!(
         "event={} level={} role={role}",
         event.name(),

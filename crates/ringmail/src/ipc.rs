@@ -9,6 +9,7 @@ pub mod accept;
 pub mod control;
 pub mod deliver;
 pub mod spawn;
+pub mod supervise;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -26,7 +26,7 @@ pub fn main(role: Role) -> ExitCode {
     let ended = in_event_loop(async move {
         let (birth, clock) = (Birth::new(birth)?, Clock::start());
         match role {
-            Role::Admin => admin::run(birth).await,
+            Role::Admin => admin::run(birth, clock).await,
             Role::Local => local::run(birth, clock, Rc::new(SyncThreads::start()?)).await,
             Role::Queue => queue::run(birth, clock, &SpoolFolder).await,
             Role::Relay => {

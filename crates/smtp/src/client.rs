@@ -257,7 +257,12 @@ impl Session {
 
     /// Takes note that `wake_at` has come.
     pub fn wake(&mut self, now: Time) {
-        if now >= self.wake_at {
+        if now < self.wake_at {
+            return;
+        }
+        if self.is_idle() {
+            self.quit(now);
+        } else {
             self.give_up(&TIMED_OUT);
         }
     }
@@ -286,6 +291,17 @@ impl Session {
             self.outputs.push_back(Output::Unusable(cause.clone()));
         }
         self.close();
+    }
+
+    /// The server wants nothing of us, but is there: it is told that we go before we do.
+    ///
+    //= https://www.rfc-editor.org/rfc/rfc5321#section-4.1.1.10
+    //# The sender MUST NOT intentionally close the transmission channel until
+    //# it sends a QUIT command, and it SHOULD wait until it receives the
+    //# reply (even if there was an error response to a previous command).
+    fn leave(&mut self, cause: &Cause) {
+        self.wire.extend_from_slice(b"QUIT\r\n");
+        self.give_up(cause);
     }
 
     fn close(&mut self) {
@@ -325,9 +341,13 @@ impl Session {
                 self.unsent.push_back(Awaited::Helo);
                 self.write_commands(now);
             }
-            Awaited::Greeting | Awaited::Ehlo | Awaited::Helo if !positive => {
+            Awaited::Greeting | Awaited::Ehlo | Awaited::Helo | Awaited::Rset if !positive => {
                 self.awaited.push_front(awaited);
-                self.give_up(&Cause::Reply(reply));
+                if reply.code == 421 {
+                    self.give_up(&Cause::Reply(reply));
+                } else {
+                    self.leave(&Cause::Reply(reply));
+                }
             }
             Awaited::Greeting => {
                 self.unsent.push_back(Awaited::Ehlo);
@@ -349,6 +369,15 @@ impl Session {
             return;
         };
         let code = reply.code;
+        let sense = match awaited {
+            Awaited::Data => code == 354 || code >= 400,
+            // A yes before the server has it all is no yes.
+            Awaited::End(_) => code >= 400 || (code < 300 && !self.sending),
+            _ => !(300..400).contains(&code),
+        };
+        if !sense {
+            return self.give_up(&NOT_SMTP);
+        }
         match awaited {
             Awaited::Mail if code / 100 != 2 => {
                 attempt.refused = true;
@@ -506,7 +535,7 @@ impl Attempt {
     }
 }
 
-/// A reply that is no yes: 5xx fails, everything else (4xx, and codes that make no sense here) defers.
+/// A reply that is no yes: 5xx fails, 4xx defers.
 fn refused(reply: RemoteReply) -> Outcome {
     if reply.code / 100 == 5 {
         Outcome::Failed(Cause::Reply(reply))
@@ -528,3 +557,5 @@ fn wait_for(awaited: Awaited) -> Duration {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;

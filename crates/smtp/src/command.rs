@@ -266,6 +266,17 @@ mod tests {
         assert_eq!(reverse_path.to_string(), "a@b.c");
         assert_eq!(parameters.size_octets, Some(100));
         assert_eq!(parameters.body, Some(Body::EightBitMime));
+        // Not in the grammar, and written all the same.
+        for line in ["MAIL FROM: a@b.c SIZE=100", "MAIL FROM:a@b.c"] {
+            let Ok(Command::Mail { reverse_path, .. }) = parse(line) else {
+                panic!("not read")
+            };
+            assert_eq!(reverse_path.to_string(), "a@b.c");
+        }
+        let Ok(Command::Rcpt { forward_path }) = parse("RCPT TO:<.a..b.@c.d>") else {
+            panic!("not read")
+        };
+        assert_eq!(forward_path.to_string(), "\".a..b.\"@c.d");
         assert_eq!(
             parse("RCPT TO:<Postmaster>"),
             Ok(Command::Rcpt {
@@ -290,7 +301,10 @@ mod tests {
             ("MAIL", Argument),
             ("MAIL TO:<a@b.c>", Argument),
             ("MAIL FROM:<a@b.c>SIZE=1", Argument),
-            ("MAIL FROM:a@b.c", ReversePath(PathError::Brackets)),
+            ("MAIL FROM:", ReversePath(PathError::Brackets)),
+            ("MAIL FROM:<a@b.c", ReversePath(PathError::Brackets)),
+            ("MAIL FROM:a@b.c>", ReversePath(PathError::Domain)),
+            ("RCPT TO:a@b.c X=1", UnknownParameter),
             ("MAIL FROM:<a@b.c> SIZE", Parameter),
             ("MAIL FROM:<a@b.c> SIZE=", Parameter),
             ("MAIL FROM:<a@b.c> SIZE=1 SIZE=2", Parameter),

@@ -6,6 +6,8 @@ pub mod command;
 pub mod content;
 pub mod extension;
 pub mod server;
+#[cfg(test)]
+mod table;
 
 pub use command::{Command, CommandError};
 pub use content::{Content, Progress};

@@ -13,7 +13,7 @@ use crate::command::{Command, CommandError, MailParameters};
 use crate::content::{Content, Fault, Progress};
 use hops::Hops;
 use lines::{Line, Lines};
-use mail::{ForwardPath, Reply, ReversePath, Time, limits};
+use mail::{Class, ForwardPath, Reply, ReversePath, Time, limits};
 use std::collections::VecDeque;
 
 /// What a session is told at its start; the same for all sessions of a listener.
@@ -23,7 +23,7 @@ pub struct Parameters {
     pub content_octets_max: u64,
     /// Most recipients of one transaction.
     pub recipients_max: usize,
-    /// Failed commands before the session is ended.
+    /// Failed commands without mail taken between them before the session is ended.
     pub errors_max: u32,
 }
 
@@ -100,6 +100,8 @@ pub enum Output {
 enum State {
     /// Nothing was said yet: whether this peer may talk is asked.
     Connecting,
+    /// Told with the greeting that nothing is done for it: all that is left is QUIT (§3.1).
+    Unwanted,
     /// Greeted, or between transactions.
     Ready,
     /// MAIL is asked.
@@ -125,8 +127,13 @@ pub struct Session {
     /// Recipients asked and not yet answered: the last so many of the transaction.
     asked: usize,
     eight_bit: bool,
+    /// Failed commands since mail was last taken.
     errors: u32,
+    /// Commands since mail was last taken, RCPT apart.
+    idle: u32,
     transactions: u32,
+    /// The service stops: the session ends when the content that is under way was answered.
+    stopping: bool,
     wake_at: Time,
 }
 
@@ -142,7 +149,9 @@ impl Session {
             asked: 0,
             eight_bit: false,
             errors: 0,
+            idle: 0,
             transactions: 0,
+            stopping: false,
             wake_at: now + limits::SERVER_COMMAND_WAIT,
         }
     }
@@ -163,7 +172,7 @@ impl Session {
             State::Opening(t) | State::Open(t) | State::Content(t, ..) | State::Committing(t) => {
                 Some(t)
             }
-            State::Connecting | State::Ready | State::Closed => None,
+            State::Connecting | State::Unwanted | State::Ready | State::Closed => None,
         }
     }
 
@@ -202,7 +211,7 @@ impl Session {
             let rest = &input[used..];
             let step = match self.state {
                 State::Content(..) => self.read_content(rest, content),
-                State::Ready | State::Open(_) => self.read_line(rest),
+                State::Unwanted | State::Ready | State::Open(_) => self.read_line(rest),
                 State::Closed => rest.len(),
                 State::Connecting | State::Opening(_) | State::Committing(_) => 0,
             };
@@ -218,55 +227,76 @@ impl Session {
     /// Takes the answer to the oldest open question.
     pub fn answer(&mut self, answer: Answer, now: Time) {
         self.wake_at = now + limits::SERVER_COMMAND_WAIT;
-        self.state = match (std::mem::replace(&mut self.state, State::Closed), answer) {
-            (State::Connecting, Answer::Accept) => {
-                self.say(replies::GREETING);
-                State::Ready
-            }
-            (State::Connecting, Answer::Refuse(reply)) => {
-                self.say(reply);
-                self.outputs.push_back(Output::Close);
-                State::Closed
-            }
+        let (next, reply) = match (std::mem::replace(&mut self.state, State::Closed), answer) {
+            (State::Connecting, Answer::Accept) => (State::Ready, replies::GREETING),
+            (State::Connecting, Answer::Refuse(reply)) => (State::Unwanted, reply),
             (State::Opening(transaction), Answer::Accept) => {
-                self.say(replies::SENDER_OK);
-                State::Open(transaction)
+                (State::Open(transaction), replies::SENDER_OK)
             }
             (State::Open(mut transaction), answer) if self.asked > 0 => {
                 let place = transaction.recipients.len() - self.asked;
                 self.asked -= 1;
-                match answer {
-                    Answer::Accept => self.say(replies::RECIPIENT_OK),
+                let reply = match answer {
+                    Answer::Accept => replies::RECIPIENT_OK,
                     Answer::Refuse(reply) => {
                         transaction.recipients.remove(place);
-                        self.say(reply);
+                        reply
                     }
-                }
-                State::Open(transaction)
+                };
+                (State::Open(transaction), reply)
             }
             (State::Committing(_), Answer::Accept) => {
-                self.say(replies::ACCEPTED);
-                State::Ready
+                (self.errors, self.idle) = (0, 0);
+                (State::Ready, replies::ACCEPTED)
             }
             (State::Opening(_) | State::Committing(_), Answer::Refuse(reply)) => {
-                self.say(reply);
-                State::Ready
+                (State::Ready, reply)
             }
             // An answer that nobody asked for changes nothing.
-            (state, _) => state,
+            (state, _) => {
+                self.state = state;
+                return;
+            }
         };
+        self.state = next;
+        if matches!(reply.code(), 421 | 521) {
+            // These codes say that the channel closes (RFC 5321 §3.8, RFC 7504 §3).
+            return self.end(reply);
+        }
+        if reply.class() == Class::Permanent && !matches!(self.state, State::Unwanted) {
+            self.fault(reply);
+        } else {
+            self.say(reply);
+        }
+        self.stop_if_told();
     }
 
     /// Takes note that `wake_at` has come: the peer, or an answer, was too slow.
     pub fn wake(&mut self, now: Time) {
         if now >= self.wake_at {
-            self.end(replies::TIMED_OUT);
+            let open = matches!(
+                self.state,
+                State::Connecting | State::Opening(_) | State::Committing(_)
+            );
+            self.end(if open || self.asked > 0 {
+                replies::NO_ANSWER
+            } else {
+                replies::TIMED_OUT
+            });
         }
     }
 
-    /// Ends the session as the service stops.
+    /// Ends the session as the service stops. Content that is on its way is still answered: who hears
+    /// nothing of it sends it again.
     pub fn stop(&mut self) {
-        self.end(replies::SHUTTING_DOWN);
+        self.stopping = true;
+        self.stop_if_told();
+    }
+
+    fn stop_if_told(&mut self) {
+        if self.stopping && !matches!(self.state, State::Content(..) | State::Committing(_)) {
+            self.end(replies::SHUTTING_DOWN);
+        }
     }
 
     fn say(&mut self, reply: Reply) {
@@ -317,6 +347,7 @@ impl Session {
             (refusal, _) => {
                 self.outputs.push_back(Output::DiscardContent);
                 self.fault(refusal.unwrap_or(replies::NOT_STORED));
+                self.stop_if_told();
             }
         }
         used
@@ -342,6 +373,8 @@ impl Session {
                     return 0;
                 }
                 match command {
+                    Ok(Command::Quit) => self.end(replies::BYE),
+                    _ if matches!(self.state, State::Unwanted) => self.fault(replies::NO_SERVICE),
                     Ok(command) => self.obey(command),
                     Err(error) => self.fault(refusal(error)),
                 }
@@ -351,6 +384,10 @@ impl Session {
     }
 
     fn obey(&mut self, command: Command<'_>) {
+        self.idle += u32::from(!matches!(command, Command::Rcpt { .. } | Command::Quit));
+        if self.idle > limits::SESSION_IDLE_COMMANDS {
+            return self.end(replies::TOO_IDLE);
+        }
         match command {
             Command::Ehlo(name) => self.greet(name, true),
             Command::Helo(name) => self.greet(name, false),
@@ -432,12 +469,9 @@ impl Session {
     fn data(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Ready) {
             State::Open(transaction) if transaction.recipients.is_empty() => {
-                self.fault(replies::NO_RECIPIENTS);
-                if self.is_closed() {
-                    State::Closed
-                } else {
-                    State::Open(transaction)
-                }
+                // No error of its own: who pipelines sends DATA before it knows of the refusals (RFC 2920).
+                self.say(replies::NO_RECIPIENTS);
+                State::Open(transaction)
             }
             State::Open(transaction) => {
                 self.say(replies::SEND_CONTENT);
@@ -466,3 +500,5 @@ fn refusal(error: CommandError) -> Reply {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transitions;

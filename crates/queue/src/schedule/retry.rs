@@ -21,6 +21,11 @@ impl Retry {
         }
     }
 
+    /// Other pauses from now on.
+    pub fn set_delays(&mut self, delay_min: Duration, delay_max: Duration) {
+        (self.delay_min, self.delay_max) = (delay_min, delay_max);
+    }
+
     /// When to try again after this many attempts.
     pub fn next(&mut self, attempts: u32, now: Time) -> Time {
         let doubled = self

@@ -66,6 +66,11 @@ impl Sites {
         }
     }
 
+    /// Other bounds from now on: as for [`Sites::new`].
+    pub fn set_bounds(&mut self, attempts_max: usize, retry_delay_min: Duration) {
+        (self.attempts_max, self.pause_min) = (attempts_max, PAUSE_MIN.min(retry_delay_min));
+    }
+
     /// A group waits for its site.
     pub fn wait(&mut self, group: Group) {
         if self.known.len() > IDLE_MAX {

@@ -73,10 +73,8 @@ pub fn explain(config: &Config, what: &Explain, json: bool) -> u8 {
             };
             route(&policy, &forward_path, json)
         }
-        Explain::Reply { .. } | Explain::Message { .. } => {
-            eprintln!("ringmail explain: not supported yet");
-            super::NOT_BUILT
-        }
+        Explain::Reply { token } => super::story::reply(config, token, json),
+        Explain::Message { id } => super::story::message(config, id, json),
     }
 }
 

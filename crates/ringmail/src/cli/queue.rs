@@ -1,4 +1,4 @@
-//! `ringmail queue …` and `ringmail health`: the daemon's messages, over the control socket.
+//! `ringmail queue …`: the daemon's messages, over the control socket.
 
 use super::control::Control;
 use super::{DONE, NO, NO_DAEMON, NOT_PERMITTED, TEMPORARY, USAGE};
@@ -53,7 +53,7 @@ pub enum QueueCommand {
 }
 
 /// A number and its unit, in seconds.
-fn age(text: &str) -> Result<u64, String> {
+pub fn age(text: &str) -> Result<u64, String> {
     let wrong = || "a number and s, m, h or d".to_owned();
     let (number, unit) = text
         .split_at_checked(text.len().saturating_sub(1))
@@ -93,27 +93,6 @@ pub fn obey(config: &Config, command: &QueueCommand, json: bool) -> u8 {
         QueueCommand::Drop(arguments) => bulk(config, Deed::Drop, arguments.filter(), json),
         QueueCommand::Run => deed(config, Deed::Retry, Filter::default(), json),
     }
-}
-
-/// Is the daemon there, and well?
-pub fn health(config: &Config, json: bool) -> u8 {
-    with_daemon(config, |control| match control.ask(&Request::Health)?.0 {
-        Answer::Healthy { messages, room } => {
-            if json {
-                println!(
-                    "{}",
-                    serde_json::json!({ "messages": messages, "room": room })
-                );
-            } else {
-                println!(
-                    "{messages} messages queued; new mail is {}",
-                    if room { "taken" } else { "refused: no room" }
-                );
-            }
-            Ok(if room { DONE } else { NO })
-        }
-        _ => Ok(unavailable()),
-    })
 }
 
 fn list(config: &Config, filter: &Filter, json: bool) -> u8 {
@@ -199,12 +178,14 @@ fn deed(config: &Config, what: Deed, filter: Filter, json: bool) -> u8 {
     })
 }
 
-fn unavailable() -> u8 {
-    eprintln!("ringmail: the queue does not answer now");
+/// The daemon is there, and whoever was asked behind it does not answer.
+pub fn unavailable() -> u8 {
+    eprintln!("ringmail: no answer from the daemon now");
     TEMPORARY
 }
 
-fn with_daemon(config: &Config, work: impl FnOnce(&mut Control) -> io::Result<u8>) -> u8 {
+/// Connects and works; says what is wrong where that is not possible.
+pub fn with_daemon(config: &Config, work: impl FnOnce(&mut Control) -> io::Result<u8>) -> u8 {
     let mut control = match Control::connect(config) {
         Ok(control) => control,
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -225,7 +206,8 @@ fn with_daemon(config: &Config, work: impl FnOnce(&mut Control) -> io::Result<u8
     })
 }
 
-fn as_json(message: &Message) -> serde_json::Value {
+/// One message as JSON.
+pub fn as_json(message: &Message) -> serde_json::Value {
     serde_json::json!({
         "queue_id": message.queue_id.to_string(),
         "reverse_path": message.reverse_path,
@@ -239,7 +221,8 @@ fn as_json(message: &Message) -> serde_json::Value {
     })
 }
 
-fn as_text(message: &Message) -> String {
+/// One message in three lines.
+pub fn as_text(message: &Message) -> String {
     let recipients = message.recipients.join(", ");
     format!(
         "{}  {}  {} octets  {}\n  from <{}> to {}\n  {}",

@@ -239,6 +239,27 @@ pub const OPTIONS: &[OptionRow] = &[
         "25",
         "where the hosts that DNS names listen; for closed test networks",
     ),
+    row(
+        "log",
+        "folder",
+        Kind::Text,
+        "",
+        "where events lie: /var/log/ringmail, or the folder `events` beside a `spool` that is set",
+    ),
+    row(
+        "log",
+        "keep",
+        Kind::Duration,
+        "14d",
+        "how long events are kept for `log find` and `explain`",
+    ),
+    row(
+        "log",
+        "size",
+        Kind::Size,
+        "1 GiB",
+        "how much of them at most; the oldest go first",
+    ),
     OptionRow {
         section: "try",
         key: "deliver",
@@ -250,13 +271,11 @@ pub const OPTIONS: &[OptionRow] = &[
 ];
 
 /// Sections that later work brings.
-pub const SECTIONS_LATER: &[&str] = &[
-    "auth", "filter", "local", "log", "rule", "route", "table", "tls",
-];
+pub const SECTIONS_LATER: &[&str] = &["auth", "filter", "local", "rule", "route", "table", "tls"];
 
 /// Sections there are; `aliases` has free keys, `domain` a level of names.
 pub const SECTIONS: &[&str] = &[
-    "listen", "domain", "relay", "aliases", "limits", "queue", "dns", "try",
+    "listen", "domain", "relay", "aliases", "limits", "queue", "dns", "log", "try",
 ];
 
 /// The row of a key.

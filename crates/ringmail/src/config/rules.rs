@@ -3,7 +3,7 @@
 use super::mistakes::Errors;
 use super::options::{self, Kind, OptionRow, State};
 use super::read::{self, Text, Value};
-use super::{Config, Dns, Limits, Listen, Schedule};
+use super::{Config, Dns, Limits, Listen, Log, Schedule, log};
 use crate::ipc::spawn::Situation;
 use mail::{Domain, ForwardPath, LmtpSocket, LocalPart, Mailbox, ReversePath};
 use policy::parameters::Aliases;
@@ -51,6 +51,7 @@ pub fn read(text: &str, path: &str, situation: Situation) -> Result<Config, Erro
             expiry: Duration::from_hours(5 * 24),
         },
         dns: Dns::default(),
+        log: Log::default(),
         folders: BTreeMap::new(),
         domain_spans: BTreeMap::new(),
         relay_to_span: None,
@@ -70,6 +71,7 @@ struct Reader {
     limits: Limits,
     queue: Schedule,
     dns: Dns,
+    log: Log,
     folders: BTreeMap<&'static str, PathBuf>,
     domain_spans: BTreeMap<Domain, Range<usize>>,
     relay_to_span: Option<Range<usize>>,
@@ -161,7 +163,17 @@ impl Reader {
         let errors = &mut self.errors;
         match (row.section, row.key) {
             ("", "hostname") => self.hostname(row, value),
-            ("", "spool" | "runtime") => self.folder(row, value),
+            ("", "spool" | "runtime") | ("log", "folder") => self.folder(row, value),
+            ("log", "keep") => {
+                let range = Duration::from_hours(1)..Duration::from_hours(3660 * 24);
+                let keep = read::duration(row, value, range, errors);
+                self.log.keep = keep.unwrap_or(self.log.keep);
+            }
+            ("log", "size") => {
+                // Below this, files would be smaller than what is written at once.
+                let octets = read::size(row, value, 8 << 20..1 << 40, errors);
+                self.log.octets = octets.unwrap_or(self.log.octets);
+            }
             ("listen", "mx") => self.listen.mx = addresses(row, value, errors),
             ("listen", "submission") => self.listen.submission = addresses(row, value, errors),
             ("relay", "to") => self.relay_to(row, value),
@@ -534,6 +546,8 @@ impl Reader {
         if self.errors.is_empty() {
             self.deliverable();
         }
+        let beside = log::default_folder(self.folders.get("spool").map(PathBuf::as_path));
+        self.log.folder = self.folders.remove("folder").unwrap_or(beside);
         match self.hostname {
             Some(hostname) if self.errors.is_empty() => Ok(Config {
                 hostname,
@@ -542,6 +556,7 @@ impl Reader {
                 limits: self.limits,
                 queue: self.queue,
                 dns: self.dns,
+                log: self.log,
                 spool: self
                     .folders
                     .remove("spool")

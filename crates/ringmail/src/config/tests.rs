@@ -63,3 +63,43 @@ fn the_schema_names_every_option_once() {
     keys.dedup();
     assert_eq!(keys.len(), count);
 }
+
+#[test]
+fn events_lie_beside_a_spool_that_was_moved() {
+    let folder = |more: &str| parse(&format!("{more}{SMALL}")).unwrap().log.folder;
+    assert_eq!(folder("").to_str(), Some("/var/log/ringmail"));
+    assert_eq!(
+        folder("spool = \"/srv/mail/spool\"\n").to_str(),
+        Some("/srv/mail/events")
+    );
+    let written = parse(&format!(
+        "{SMALL}[log]\nfolder = \"/a/b\"\nkeep = \"3d\"\nsize = \"64 MiB\"\n"
+    ));
+    let log = written.unwrap().log;
+    assert_eq!(log.folder.to_str(), Some("/a/b"));
+    assert_eq!((log.keep, log.octets), (Duration::from_hours(72), 64 << 20));
+}
+
+#[test]
+fn what_changed_is_named_with_both_values() {
+    let before = parse(SMALL).unwrap();
+    let after = parse(
+        &SMALL
+            .replace("[::]:25", "[::]:26")
+            .replace("\"eve\"", "\"joe\""),
+    )
+    .unwrap();
+    let keys: Vec<String> = changes(&before, &after)
+        .into_iter()
+        .map(|c| c.key)
+        .collect();
+    assert!(keys.contains(&"listen.mx".to_owned()), "{keys:?}");
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    assert!(changes(&before, &before).is_empty());
+    let more = parse(&format!("{SMALL}[queue]\nexpiry = \"4d\"\n")).unwrap();
+    let only = &changes(&before, &more)[0];
+    assert_eq!(
+        (only.key.as_str(), only.before.as_deref()),
+        ("queue.expiry", None)
+    );
+}

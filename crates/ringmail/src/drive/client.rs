@@ -68,6 +68,9 @@ impl Source {
     }
 }
 
+/// How long a next hop may take to take our QUIT.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A session with a next hop and its connection.
 pub struct Connection {
     stream: Box<dyn Stream>,
@@ -136,6 +139,9 @@ impl Connection {
             }
             // A session that ends in any way says how it went before it does.
             if let Some(went) = went.take() {
+                if self.session.is_closed() {
+                    self.say_last_words().await;
+                }
                 return went;
             }
             if self.session.is_closed() {
@@ -163,6 +169,13 @@ impl Connection {
         };
         // Not worth waiting for.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(5), end).await;
+    }
+
+    /// Sends what is left on the wire of a session that is over: a QUIT. It is not waited for.
+    async fn say_last_words(&mut self) {
+        let wire = std::mem::take(self.session.wire());
+        // A few octets: the socket takes them at once, or they do not matter.
+        let _ = tokio::time::timeout(LAST_WORDS, self.stream.write_all(&wire)).await;
     }
 
     fn now(&self) -> Time {

@@ -1,5 +1,7 @@
-//! The administrator's questions: a command ─▶ admin over the control socket, admin ─control─▶ queue.
+//! The administrator's questions: a command ─▶ admin over the control socket, admin ─control─▶ queue. What is the
+//! supervisor's to answer admin asks of it (`supervise`), and never passes on to queue.
 
+use super::supervise::{Reload, Supervision};
 use mail::{QueueId, Time};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +43,12 @@ pub enum Deed {
 pub enum Request {
     /// Is anybody there, and well?
     Health,
+    /// How many messages stand how.
+    Count,
+    /// What stands: roles, listeners, queue.
+    Status,
+    /// Read the configuration anew.
+    Reload,
     /// Messages, oldest first, at most [`LIST_MAX`], behind this one.
     List {
         /// Which.
@@ -77,6 +85,27 @@ pub struct Message {
     pub reason: String,
 }
 
+/// Messages by where they stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// All of them.
+    pub messages: u64,
+    /// With a transport, or waiting for one.
+    pub sending: u64,
+    /// To be attempted now.
+    pub due: u64,
+    /// To be attempted later.
+    pub waiting: u64,
+    /// Held by the administrator.
+    pub held: u64,
+    /// Kept although nobody can be told.
+    pub dead: u64,
+    /// Age of the oldest that is not dead, in seconds.
+    pub oldest_secs: Option<u64>,
+    /// Whether new mail is taken.
+    pub room: bool,
+}
+
 /// The answer to a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -86,7 +115,15 @@ pub enum Answer {
         messages: u64,
         /// Whether new mail is taken.
         room: bool,
+        /// Roles that do not serve now.
+        absent: Vec<String>,
     },
+    /// How many messages stand how.
+    Counts(Counts),
+    /// What stands; the counts are missing while queue does not answer.
+    Status(Supervision, Option<Counts>),
+    /// How the reload went.
+    Reload(Reload),
     /// Messages.
     List(Vec<Message>),
     /// The message and the first octets of it; the frame's tail.

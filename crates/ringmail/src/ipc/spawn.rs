@@ -1,6 +1,7 @@
 //! supervisor ─spawn─▶ each role, over the one descriptor that a role is born with: its orders first, then
 //! the ends of its arrows, each time a peer was started anew. What was not handed over does not exist.
 
+use super::supervise::{Answered, Question};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -105,10 +106,31 @@ pub enum Situation {
     Try,
 }
 
+/// Who speaks in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Source {
+    /// The process that starts all others.
+    Supervisor,
+    /// One of these.
+    Role(Role),
+}
+
+impl Source {
+    /// Its name in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Source::Supervisor => "supervisor",
+            Source::Role(role) => role.name(),
+        }
+    }
+}
+
 /// What the supervisor tells a role. Descriptors come with the record.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToRole {
-    /// The first record: the configuration as it was written and checked.
+    /// The first record: the configuration as it was written and checked. It comes again when the configuration
+    /// was read anew: listeners of before are void then, those that stay come once more, and [`ToRole::Begin`]
+    /// ends it; what is under way goes on as it began.
     Orders {
         /// What the file said.
         configuration: String,
@@ -121,6 +143,16 @@ pub enum ToRole {
     Arrow(Arrow),
     /// A listening socket comes with this.
     Listener(Listener),
+    /// One end of the log comes with this: to admin the one that this source's lines come out of, to every other
+    /// role the one that its own go into. An older end is void.
+    Log(Source),
+    /// The answer to a question of admin.
+    Answer {
+        /// Of the question.
+        token: u64,
+        /// What it is.
+        answer: Answered,
+    },
     /// All that this role needs was given.
     Begin,
     /// End in order.
@@ -132,6 +164,13 @@ pub enum ToRole {
 pub enum FromRole {
     /// It serves.
     Ready,
+    /// A question; only admin's are answered.
+    Asks {
+        /// Comes back with the answer.
+        token: u64,
+        /// Which.
+        question: Question,
+    },
     /// It cannot go on, and starting it again would not help; said before it ends.
     Hopeless(String),
 }

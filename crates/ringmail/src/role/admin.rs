@@ -1,13 +1,20 @@
-//! admin: answers the administrator's commands on the control socket.
+//! admin: answers the administrator's commands on the control socket, and keeps the events of all roles.
 //!
-//! Trusts only a peer whose uid, as the kernel tells it, is root's or our own. May touch the control
-//! socket and its arrow to queue. If it is taken over, the queue can be listed, held and dropped.
+//! Trusts only a peer whose uid, as the kernel tells it, is root's or our own. May touch the control socket, the
+//! folder of the event store, its arrow to queue, and ask two things of the supervisor. If it is taken over, the
+//! queue can be listed, held and dropped, and what was kept of events can be read and forged; mail is out of its
+//! reach.
+
+mod events;
 
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
+use crate::drive::clock::Clock;
 use crate::event::{self, Event};
 use crate::ipc::control::{Answer, Request};
 use crate::ipc::spawn::{Arrow, FromRole, Listener, ToRole};
+use crate::ipc::supervise::{Answered, Question};
+use events::Events;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
@@ -16,47 +23,80 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
-/// How long queue may take to answer.
+/// How long queue or the supervisor may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
 /// Commands served at once.
 const COMMANDS_MAX: usize = 32;
 
 type Waiting = oneshot::Sender<(Answer, Vec<u8>)>;
 
-#[derive(Default)]
 struct Shared {
+    birth: Birth,
     queue: RefCell<Option<Sender<(u64, Request)>>>,
+    /// Questions to queue, by token.
     asked: RefCell<HashMap<u64, Waiting>>,
+    /// Questions to the supervisor, by token.
+    supervisor: RefCell<HashMap<u64, oneshot::Sender<Answered>>>,
     tokens: Cell<u64>,
     commands: Cell<usize>,
 }
 
 /// The role's story.
-pub async fn run(birth: Birth) -> io::Result<()> {
-    let shared = Rc::new(Shared::default());
-    while let Some((order, fd)) = birth.orders().await? {
+pub async fn run(birth: Birth, clock: Clock) -> io::Result<()> {
+    let shared = Rc::new(Shared {
+        birth,
+        queue: RefCell::default(),
+        asked: RefCell::default(),
+        supervisor: RefCell::default(),
+        tokens: Cell::new(0),
+        commands: Cell::new(0),
+    });
+    let events = Events::start(clock)?;
+    let mut door: Option<AbortHandle> = None;
+    while let Some((order, fd)) = shared.birth.orders().await? {
         match (order, fd) {
-            (ToRole::Orders { .. }, None) => {}
+            (
+                ToRole::Orders {
+                    configuration,
+                    path,
+                    situation,
+                },
+                None,
+            ) => {
+                let config = crate::config::of_role(&configuration, &path, situation)?;
+                events.configure(config.log);
+                // The control socket comes again with the new orders.
+                if let Some(old) = door.take() {
+                    old.abort();
+                }
+            }
             (ToRole::Arrow(Arrow::Control), Some(fd)) => {
                 let (sender, receiver) = arrow::open(fd)?;
                 shared.asked.borrow_mut().clear();
                 shared.queue.replace(Some(sender));
                 tokio::task::spawn_local(hear_queue(Rc::clone(&shared), receiver));
             }
+            (ToRole::Log(source), Some(fd)) => events.take_from(source, fd)?,
             (ToRole::Listener(Listener::Control), Some(fd)) => {
                 let listener = std::os::unix::net::UnixListener::from(fd);
                 listener.set_nonblocking(true)?;
-                tokio::task::spawn_local(listen(
-                    Rc::clone(&shared),
-                    UnixListener::from_std(listener)?,
-                ));
+                let listener = UnixListener::from_std(listener)?;
+                let task = tokio::task::spawn_local(listen(Rc::clone(&shared), listener));
+                door = Some(task.abort_handle());
             }
-            (ToRole::Begin, None) => birth.tell(&FromRole::Ready),
+            (ToRole::Answer { token, answer }, None) => {
+                let asker = shared.supervisor.borrow_mut().remove(&token);
+                // The command may have ended meanwhile.
+                asker.map(|asker| asker.send(answer));
+            }
+            (ToRole::Begin, None) => shared.birth.tell(&FromRole::Ready),
             (ToRole::Stop, _) => break,
             _ => return Err(io::Error::other("an order that admin cannot have")),
         }
     }
+    events.take_what_is_left();
     Ok(())
 }
 
@@ -96,14 +136,15 @@ async fn listen(shared: Rc<Shared>, listener: UnixListener) {
     }
 }
 
-/// One command: each question is passed on, each answer handed back.
+/// One command: each question is answered, by whoever can.
 async fn serve(shared: Rc<Shared>, stream: OwnedFd) {
     let Ok((sender, mut receiver)) = arrow::open::<Answer, Request>(stream) else {
         return;
     };
     shared.commands.set(shared.commands.get() + 1);
     while let Some(heard) = receiver.hear().await {
-        let (answer, tail) = ask(&shared, heard.head)
+        let (answer, tail) = shared
+            .answer(heard.head)
             .await
             .unwrap_or((Answer::Unavailable, Vec::new()));
         if sender.say(&answer, &tail, None).is_err() {
@@ -113,14 +154,68 @@ async fn serve(shared: Rc<Shared>, stream: OwnedFd) {
     shared.commands.set(shared.commands.get() - 1);
 }
 
-async fn ask(shared: &Shared, request: Request) -> Option<(Answer, Vec<u8>)> {
-    let queue = shared.queue.borrow().clone()?;
-    let token = shared.tokens.get() + 1;
-    shared.tokens.set(token);
-    let (answer, answered) = oneshot::channel();
-    shared.asked.borrow_mut().insert(token, answer);
-    queue.say(&(token, request), &[], None).ok()?;
-    let answered = tokio::time::timeout(ANSWER_WAIT, answered).await;
-    shared.asked.borrow_mut().remove(&token);
-    answered.ok()?.ok()
+impl Shared {
+    async fn answer(&self, request: Request) -> Option<(Answer, Vec<u8>)> {
+        let alone = |answer| Some((answer, Vec::new()));
+        match request {
+            Request::Health => {
+                let Answer::Healthy { messages, room, .. } =
+                    self.ask_queue(Request::Health).await?.0
+                else {
+                    return None;
+                };
+                let Answered::Status(stands) = self.ask_supervisor(Question::Status).await? else {
+                    return None;
+                };
+                let absent = stands.roles.iter().filter(|role| !role.ready);
+                let absent = absent.map(|role| role.role.name().to_owned()).collect();
+                alone(Answer::Healthy {
+                    messages,
+                    room,
+                    absent,
+                })
+            }
+            Request::Status => {
+                let Answered::Status(stands) = self.ask_supervisor(Question::Status).await? else {
+                    return None;
+                };
+                let counts = match self.ask_queue(Request::Count).await {
+                    Some((Answer::Counts(counts), _)) => Some(counts),
+                    _ => None,
+                };
+                alone(Answer::Status(stands, counts))
+            }
+            Request::Reload => match self.ask_supervisor(Question::Reload).await? {
+                Answered::Reload(reload) => alone(Answer::Reload(reload)),
+                Answered::Status(_) => None,
+            },
+            request => self.ask_queue(request).await,
+        }
+    }
+
+    fn token(&self) -> u64 {
+        self.tokens.set(self.tokens.get() + 1);
+        self.tokens.get()
+    }
+
+    async fn ask_queue(&self, request: Request) -> Option<(Answer, Vec<u8>)> {
+        let queue = self.queue.borrow().clone()?;
+        let token = self.token();
+        let (answer, answered) = oneshot::channel();
+        self.asked.borrow_mut().insert(token, answer);
+        queue.say(&(token, request), &[], None).ok()?;
+        let answered = tokio::time::timeout(ANSWER_WAIT, answered).await;
+        self.asked.borrow_mut().remove(&token);
+        answered.ok()?.ok()
+    }
+
+    async fn ask_supervisor(&self, question: Question) -> Option<Answered> {
+        let token = self.token();
+        let (answer, answered) = oneshot::channel();
+        self.supervisor.borrow_mut().insert(token, answer);
+        self.birth.tell(&FromRole::Asks { token, question });
+        let answered = tokio::time::timeout(ANSWER_WAIT, answered).await;
+        self.supervisor.borrow_mut().remove(&token);
+        answered.ok()?.ok()
+    }
 }

@@ -55,6 +55,10 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
                     say_where: situation == Situation::Try,
                 }));
             }
+            // Where mail goes stands in each attempt; the one thing of the configuration that local goes by
+            // changes with a restart only.
+            (ToRole::Orders { .. }, None, Some(_)) => {}
+            (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
             (ToRole::Arrow(Arrow::DeliverLocal), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
                 let shared = Rc::clone(shared);

@@ -243,13 +243,7 @@ async fn open(
     event::say(&Event::SpoolOpened {
         messages: recovered.messages.len(),
     });
-    let parameters = Parameters {
-        retry_delay_min: config.queue.retry_delay_min,
-        retry_delay_max: config.queue.retry_delay_max,
-        expiry: config.queue.expiry,
-        ..Parameters::new(&config.hostname)
-            .ok_or_else(|| io::Error::other("the hostname is no domain"))?
-    };
+    let parameters = parameters(config)?;
     let now = Time::from_micros(clock.now_micros());
     let routing = Routing(Policy::new(config.policy.clone()));
     let (messages, highest) = (recovered.messages, recovered.highest);
@@ -270,6 +264,17 @@ async fn open(
         reading: HashMap::new(),
         room: true,
         happened,
+    })
+}
+
+/// What the brain is told of the configuration.
+fn parameters(config: &Config) -> io::Result<Parameters> {
+    Ok(Parameters {
+        retry_delay_min: config.queue.retry_delay_min,
+        retry_delay_max: config.queue.retry_delay_max,
+        expiry: config.queue.expiry,
+        ..Parameters::new(&config.hostname)
+            .ok_or_else(|| io::Error::other("the hostname is no domain"))?
     })
 }
 
@@ -295,6 +300,19 @@ impl Desk {
             Happened::Order(None | Some((ToRole::Stop, _))) => return Ok(false),
             Happened::Order(Some((ToRole::Begin, None))) => birth.tell(&FromRole::Ready),
             Happened::Order(Some((ToRole::Arrow(arrow), Some(fd)))) => self.new_arrow(arrow, fd)?,
+            Happened::Order(Some((ToRole::Log(_), Some(fd)))) => event::keep_through(fd),
+            Happened::Order(Some((
+                ToRole::Orders {
+                    configuration,
+                    path,
+                    situation,
+                },
+                None,
+            ))) => {
+                let config = crate::config::of_role(&configuration, &path, situation)?;
+                let routing = Routing(Policy::new(config.policy.clone()));
+                self.brain.reconfigure(parameters(&config)?, routing);
+            }
             Happened::Order(Some(_)) => {
                 return Err(io::Error::other("an order that queue cannot have"));
             }
@@ -772,9 +790,18 @@ impl Desk {
                     &Answer::Healthy {
                         messages,
                         room: self.room,
+                        absent: Vec::new(),
                     },
                     &[],
                 );
+            }
+            Request::Count => {
+                let counts = count(self.brain.messages(), self.room, self.now());
+                self.answer(arrow, token, &Answer::Counts(counts), &[]);
+            }
+            // The supervisor's to answer: admin does not pass them on.
+            Request::Status | Request::Reload => {
+                self.answer(arrow, token, &Answer::Unavailable, &[]);
             }
             Request::List { filter, after } => {
                 let now = self.now();
@@ -819,6 +846,34 @@ impl Desk {
             }
         }
     }
+}
+
+/// How many messages stand how.
+fn count<'a>(
+    views: impl Iterator<Item = ::queue::View<'a>>,
+    room: bool,
+    now: Time,
+) -> control::Counts {
+    let mut counts = control::Counts {
+        room,
+        ..control::Counts::default()
+    };
+    for view in views {
+        counts.messages += 1;
+        match view.word(now) {
+            "dead" => counts.dead += 1,
+            "held" => counts.held += 1,
+            "sending" => counts.sending += 1,
+            "due" => counts.due += 1,
+            _ => counts.waiting += 1,
+        }
+        if !view.stored.state.dead {
+            // Oldest first: the first that lives is the oldest.
+            let age = now.since(view.stored.envelope.arrival).as_secs();
+            counts.oldest_secs.get_or_insert(age);
+        }
+    }
+    counts
 }
 
 /// The first octets of a content, from memory or from its file.

@@ -40,12 +40,21 @@ const SMTP_PORT: u16 = 25;
 struct Shared {
     config: Config,
     clock: Clock,
-    network: Rc<dyn Network>,
-    /// Where hosts that DNS names listen: 25, but in tests.
-    port: u16,
+    /// The network, and where hosts that DNS names listen: 25, but in tests.
+    way: RefCell<(Rc<dyn Network>, u16)>,
     idle: RefCell<BTreeMap<Destination, Vec<(Instant, Connection)>>>,
     /// A connection was kept.
     kept: Notify,
+}
+
+impl Shared {
+    fn network(&self) -> Rc<dyn Network> {
+        Rc::clone(&self.way.borrow().0)
+    }
+
+    fn port(&self) -> u16 {
+        self.way.borrow().1
+    }
 }
 
 /// The role's story. `network` makes the edge once the configuration is known.
@@ -54,7 +63,10 @@ pub async fn run(
     clock: Clock,
     network: impl Fn(&Config) -> io::Result<Rc<dyn Network>>,
 ) -> io::Result<()> {
-    let mut shared = None;
+    let way = |config: &Config| -> io::Result<_> {
+        Ok((network(config)?, config.dns.smtp_port.unwrap_or(SMTP_PORT)))
+    };
+    let mut shared: Option<Rc<Shared>> = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
             (
@@ -64,12 +76,16 @@ pub async fn run(
                     situation,
                 },
                 None,
-                None,
+                known,
             ) => {
                 let config = crate::config::of_role(&configuration, &path, situation)?;
+                if let Some(shared) = known {
+                    // Name servers and their port are all of it that can change while relay lives.
+                    shared.way.replace(way(&config)?);
+                    continue;
+                }
                 let new = Rc::new(Shared {
-                    network: network(&config)?,
-                    port: config.dns.smtp_port.unwrap_or(SMTP_PORT),
+                    way: RefCell::new(way(&config)?),
                     config,
                     clock,
                     idle: RefCell::default(),
@@ -78,6 +94,7 @@ pub async fn run(
                 tokio::task::spawn_local(close_idle(Rc::clone(&new)));
                 shared = Some(new);
             }
+            (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
             (ToRole::Arrow(Arrow::DeliverRelay), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
                 let shared = Rc::clone(shared);
@@ -128,7 +145,8 @@ async fn send(
     let mut last = None;
     let mut tried = 0;
     for host in hosts {
-        let addresses = match shared.network.addresses(&host).await {
+        let network = shared.network();
+        let addresses = match network.addresses(&host).await {
             Ok(addresses) => addresses,
             Err(why) => {
                 last.get_or_insert(unresolved(why));
@@ -235,17 +253,18 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
     let domain = match destination {
         Destination::SmartHost(host, port) => return Ok((vec![host.to_string()], *port)),
         Destination::Mx(Domain::Ipv4(address)) => {
-            return Ok((vec![address.to_string()], shared.port));
+            return Ok((vec![address.to_string()], shared.port()));
         }
         Destination::Mx(Domain::Ipv6(address)) => {
-            return Ok((vec![address.to_string()], shared.port));
+            return Ok((vec![address.to_string()], shared.port()));
         }
         Destination::Mx(domain @ Domain::Name(_)) => domain,
         Destination::Mx(Domain::General(..)) | Destination::Maildir(_) | Destination::Lmtp(_) => {
             return Err(failed(1, 2, "the address cannot be reached by SMTP"));
         }
     };
-    let records = match shared.network.mx(domain.name().unwrap_or_default()).await {
+    let network = shared.network();
+    let records = match network.mx(domain.name().unwrap_or_default()).await {
         Ok(records) => records,
         // No MX: the domain's own addresses (RFC 5321 §5.1).
         Err(NoAnswer::NotFound) => Vec::new(),
@@ -253,11 +272,11 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
     };
     let own = [shared.config.policy.hostname.clone()];
     let mut random =
-        |below: usize| usize::try_from(shared.network.random() % below.max(1) as u64).unwrap_or(0);
+        |below: usize| usize::try_from(network.random() % below.max(1) as u64).unwrap_or(0);
     match mx_order(domain, &records, &own, &mut random) {
         MxOrder::Hosts(groups) => Ok((
             groups.iter().flatten().map(ToString::to_string).collect(),
-            shared.port,
+            shared.port(),
         )),
         MxOrder::Nowhere(status, text) => {
             Err(Outcome::Failed(Cause::Ours(status, Cow::Borrowed(text))))
@@ -267,7 +286,8 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
 
 async fn connect(shared: &Shared, address: IpAddr, port: u16) -> Option<Connection> {
     let address = SocketAddr::new(address, port);
-    let stream = match tokio::time::timeout(CONNECT_WAIT, shared.network.connect(address)).await {
+    let network = shared.network();
+    let stream = match tokio::time::timeout(CONNECT_WAIT, network.connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
             event::say(&Event::Trouble {

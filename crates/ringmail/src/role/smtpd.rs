@@ -38,13 +38,20 @@ const EXPANDED_MAX: usize = 10_000;
 /// An answer of queue, and the file that may come with it.
 type Answered = (FromQueue, Option<std::os::fd::OwnedFd>);
 
-/// What all sessions share.
-struct Shared {
-    config: Config,
+/// What the configuration says to a session; one that goes on keeps what it began with.
+struct Settings {
     policy: Policy,
     hostname: Rc<str>,
     parameters: Parameters,
+    sessions_max: usize,
+}
+
+/// What all sessions share.
+struct Shared {
+    settings: RefCell<Rc<Settings>>,
     clock: Clock,
+    /// The tasks that accept connections.
+    doors: RefCell<Vec<tokio::task::AbortHandle>>,
     queue: RefCell<Option<Sender<ToQueue>>>,
     /// Questions to queue, by token; dropped when the arrow ends, which their askers hear.
     asked: RefCell<HashMap<u64, oneshot::Sender<Answered>>>,
@@ -55,7 +62,7 @@ struct Shared {
 
 /// The role's story: orders, arrows and listeners in; then sessions until it is told to stop.
 pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()> {
-    let mut shared = None;
+    let mut shared: Option<Rc<Shared>> = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
             (
@@ -65,10 +72,13 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
                     situation,
                 },
                 None,
-                None,
+                known,
             ) => {
                 let config = crate::config::of_role(&configuration, &path, situation)?;
-                shared = Some(Rc::new(Shared::new(config, clock)));
+                match known {
+                    Some(shared) => shared.reconfigure(&config),
+                    None => shared = Some(Rc::new(Shared::new(&config, clock))),
+                }
             }
             (ToRole::Arrow(Arrow::Accept), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
@@ -79,8 +89,10 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
             }
             (ToRole::Listener(listener), Some(fd), Some(shared)) => {
                 let door = doors.open(fd)?;
-                tokio::task::spawn_local(listen(Rc::clone(shared), door, listener));
+                let task = tokio::task::spawn_local(listen(Rc::clone(shared), door, listener));
+                shared.doors.borrow_mut().push(task.abort_handle());
             }
+            (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, ..) => break,
             _ => return Err(io::Error::other("an order that smtpd cannot have")),
@@ -89,24 +101,40 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
     Ok(())
 }
 
-impl Shared {
-    fn new(config: Config, clock: Clock) -> Self {
-        let parameters = Parameters {
-            content_octets_max: config.limits.message_octets,
-            recipients_max: config.limits.recipients,
-            errors_max: config.limits.errors,
-        };
+impl Settings {
+    fn new(config: &Config) -> Self {
         Self {
             policy: Policy::new(config.policy.clone()),
             hostname: config.hostname.clone().into(),
-            config,
-            parameters,
+            parameters: Parameters {
+                content_octets_max: config.limits.message_octets,
+                recipients_max: config.limits.recipients,
+                errors_max: config.limits.errors,
+            },
+            sessions_max: config.limits.sessions,
+        }
+    }
+}
+
+impl Shared {
+    fn new(config: &Config, clock: Clock) -> Self {
+        Self {
+            settings: RefCell::new(Rc::new(Settings::new(config))),
             clock,
+            doors: RefCell::default(),
             queue: RefCell::new(None),
             asked: RefCell::default(),
             tokens: Cell::new(clock.now_micros()),
             room: Cell::new(true),
             sessions: Cell::new(0),
+        }
+    }
+
+    /// New sessions go by this; the listeners that stay are given anew.
+    fn reconfigure(&self, config: &Config) {
+        self.settings.replace(Rc::new(Settings::new(config)));
+        for door in self.doors.take() {
+            door.abort();
         }
     }
 
@@ -186,14 +214,16 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, kind: 
     };
     shared.sessions.set(shared.sessions.get() + 1);
     let token = shared.token();
+    let settings = Rc::clone(&shared.settings.borrow());
     let setting = Setting {
-        parameters: shared.parameters.clone(),
-        hostname: Rc::clone(&shared.hostname),
+        parameters: settings.parameters.clone(),
+        hostname: Rc::clone(&settings.hostname),
         clock: shared.clock,
         token,
     };
     let mut desk = SessionDesk {
         shared: Rc::clone(&shared),
+        settings,
         client: Client {
             ip: peer,
             listener: if kind == Listener::Submission {
@@ -237,6 +267,7 @@ struct Writing {
 /// Answers one session's questions.
 struct SessionDesk {
     shared: Rc<Shared>,
+    settings: Rc<Settings>,
     client: Client,
     listener: &'static str,
     token: u64,
@@ -249,7 +280,7 @@ struct SessionDesk {
 
 impl Desk for SessionDesk {
     fn connect(&mut self) -> Answer {
-        if self.shared.sessions.get() > self.shared.config.limits.sessions {
+        if self.shared.sessions.get() > self.settings.sessions_max {
             let peer_ip = self.client.ip.to_string();
             event::say(&Event::SessionRefused {
                 peer_ip,
@@ -276,7 +307,7 @@ impl Desk for SessionDesk {
             return Answer::Refuse(replies::TRY_LATER);
         };
         let verdict =
-            self.shared
+            self.settings
                 .policy
                 .recipient(self.client, &transaction.reverse_path, forward_path);
         let refusal = match verdict.decision {
@@ -406,7 +437,7 @@ impl SessionDesk {
             received: Received {
                 hello: session.hello().map(|h| h.name.clone()).unwrap_or_default(),
                 peer: self.client.ip,
-                by: (*self.shared.hostname).into(),
+                by: (*self.settings.hostname).into(),
                 extended: session.hello().is_some_and(|h| h.extended),
             },
             body,

@@ -1,14 +1,26 @@
 //! supervisor: reads the configuration, opens the listeners, starts the roles, hands each its ends of the
 //! arrows, and starts again what dies. It reads nothing that comes from outside and talks to no network.
+//!
+//! It takes its orders from its own file and from signals; admin may ask it two things (`ipc::supervise`), and
+//! neither question carries anything that it goes by.
+
+mod listeners;
+mod reload;
+mod status;
+
+pub use listeners::{Open, open_all as listeners};
 
 use crate::config::Config;
 use crate::drive::birth::{Birth, CONFIGURATION_OCTETS};
+use crate::drive::clock::Clock;
 use crate::event::{self, Event};
-use crate::ipc::spawn::{Arrow, FromRole, Listener, Role, Situation, ToRole};
+use crate::ipc::spawn::{Arrow, FromRole, Role, Situation, Source, ToRole};
+use crate::ipc::supervise::{Answered, Question};
+use mail::Time;
+use reload::Reloading;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,10 +37,8 @@ const GOOD_LIFE: Duration = Duration::from_secs(10);
 /// How long roles may take to end in order.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
-/// How long an address may be held by a process that is about to end.
-const BIND_WAIT: Duration = Duration::from_secs(2);
-/// The pause between two tries.
-const BIND_LOOK: Duration = Duration::from_millis(20);
+/// How long admin may take to write down the last events after that.
+const ADMIN_STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// What the supervisor is started with.
 pub struct Start {
@@ -50,7 +60,19 @@ struct Process {
     began: Instant,
     start_at: Instant,
     pause: Duration,
-    ready: bool,
+    /// How often this process was told to begin and has not answered yet.
+    begun: u32,
+    /// Since when it is this process, by the wall's time.
+    since: Time,
+    restarts: u32,
+    last_end: Option<String>,
+}
+
+impl Process {
+    /// Whether it has taken all that it was told; of one that is not there, nothing is waited for.
+    fn serves(&self) -> bool {
+        self.begun == 0
+    }
 }
 
 enum Happened {
@@ -59,14 +81,18 @@ enum Happened {
 
 struct Supervisor {
     start: Start,
-    listeners: Vec<(Role, Listener, OwnedFd)>,
+    listeners: Vec<Open>,
     processes: BTreeMap<Role, Process>,
     happened: UnboundedSender<Happened>,
     announced: bool,
+    clock: Clock,
+    began: Time,
+    reloading: Option<Reloading>,
+    last_reload: Option<(Time, String)>,
 }
 
 /// Runs until it is told to stop by SIGTERM or SIGINT, or cannot go on.
-pub async fn run(start: Start, listeners: Vec<(Role, Listener, OwnedFd)>) -> io::Result<()> {
+pub async fn run(start: Start, listeners: Vec<Open>) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     if start.configuration.len() > CONFIGURATION_OCTETS {
         return Err(io::Error::other(
@@ -78,14 +104,19 @@ pub async fn run(start: Start, listeners: Vec<(Role, Listener, OwnedFd)>) -> io:
         signal(SignalKind::interrupt())?,
     );
     let mut child_ended = signal(SignalKind::child())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let (happened, mut happens) = unbounded_channel();
-    let now = Instant::now();
+    let (now, clock) = (Instant::now(), Clock::start());
+    let began = Time::from_micros(clock.now_micros());
     let idle = || Process {
         child: None,
         began: now,
         start_at: now,
         pause: PAUSE_MIN,
-        ready: false,
+        begun: 0,
+        since: began,
+        restarts: 0,
+        last_end: None,
     };
     let mut supervisor = Supervisor {
         start,
@@ -93,21 +124,29 @@ pub async fn run(start: Start, listeners: Vec<(Role, Listener, OwnedFd)>) -> io:
         processes: Role::ALL.into_iter().map(|role| (role, idle())).collect(),
         happened,
         announced: false,
+        clock,
+        began,
+        reloading: None,
+        last_reload: None,
     };
     loop {
         supervisor.bury()?;
         supervisor.start_due()?;
+        supervisor.go_on_reloading();
         let next = supervisor
             .processes
             .values()
             .filter(|p| p.child.is_none())
             .map(|p| p.start_at)
             .min();
+        let answer = supervisor.reloading.as_ref().map(|r| r.deadline);
+        let next = next.into_iter().chain(answer).min();
         let next = next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = child_ended.recv() => {}
+            _ = hangup.recv() => supervisor.reload(None),
             Some(Happened::Said(role, pid, said)) = happens.recv() => {
                 if let Some(FromRole::Hopeless(why)) = supervisor.said(role, pid, said) {
                     supervisor.stop(&mut happens).await;
@@ -118,11 +157,14 @@ pub async fn run(start: Start, listeners: Vec<(Role, Listener, OwnedFd)>) -> io:
         }
     }
     supervisor.stop(&mut happens).await;
-    event::say(&Event::ServiceStopped {});
     Ok(())
 }
 
 impl Supervisor {
+    fn now(&self) -> Time {
+        Time::from_micros(self.clock.now_micros())
+    }
+
     /// Takes note of roles that ended.
     fn bury(&mut self) -> io::Result<()> {
         for (role, process) in &mut self.processes {
@@ -134,7 +176,8 @@ impl Supervisor {
             };
             let pid = child.id();
             process.child = None;
-            process.ready = false;
+            process.begun = 0;
+            process.last_end = Some(status.to_string());
             process.pause = if process.began.elapsed() > GOOD_LIFE {
                 PAUSE_MIN
             } else {
@@ -154,6 +197,7 @@ impl Supervisor {
     /// Starts what is due, then gives each arrow of a role that was started its two ends.
     fn start_due(&mut self) -> io::Result<()> {
         let mut born = BTreeSet::new();
+        let now = self.now();
         for role in Role::ALL {
             let Some(process) = self.processes.get_mut(&role) else {
                 continue;
@@ -171,18 +215,14 @@ impl Supervisor {
             });
             tokio::task::spawn_local(hear(role, pid, Rc::clone(&birth), self.happened.clone()));
             process.began = Instant::now();
+            process.restarts += u32::from(process.last_end.is_some());
+            process.since = now;
+            process.begun = 1;
             process.child = Some((child, birth));
             born.insert(role);
-            self.tell(
-                role,
-                &ToRole::Orders {
-                    configuration: self.start.configuration.clone(),
-                    path: self.start.path.clone(),
-                    situation: self.start.situation,
-                },
-                None,
-            );
+            self.tell(role, &self.orders(), None);
         }
+        self.give_log_ends(&born)?;
         for arrow in Arrow::ALL {
             let (asks, answers) = arrow.ends();
             if born.contains(&asks) || born.contains(&answers) {
@@ -192,12 +232,40 @@ impl Supervisor {
             }
         }
         for role in born {
-            for (owner, listener, fd) in &self.listeners {
-                if *owner == role {
-                    self.tell(role, &ToRole::Listener(*listener), Some(fd));
-                }
-            }
+            self.give_listeners(role);
             self.tell(role, &ToRole::Begin, None);
+        }
+        Ok(())
+    }
+
+    fn orders(&self) -> ToRole {
+        ToRole::Orders {
+            configuration: self.start.configuration.clone(),
+            path: self.start.path.clone(),
+            situation: self.start.situation,
+        }
+    }
+
+    fn give_listeners(&self, role: Role) {
+        for open in self.listeners.iter().filter(|open| open.role == role) {
+            self.tell(role, &ToRole::Listener(open.listener), Some(&open.socket));
+        }
+    }
+
+    /// Gives each role that was started a way for its events to admin, and all of them when admin was.
+    fn give_log_ends(&self, born: &BTreeSet<Role>) -> io::Result<()> {
+        let admin = born.contains(&Role::Admin);
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Admin) {
+            if admin || born.contains(&role) {
+                let (one, other) = sys::socket::pair(Kind::Stream)?;
+                self.tell(role, &ToRole::Log(Source::Role(role)), Some(&one));
+                self.tell(Role::Admin, &ToRole::Log(Source::Role(role)), Some(&other));
+            }
+        }
+        if admin {
+            let (one, other) = sys::socket::pair(Kind::Stream)?;
+            self.tell(Role::Admin, &ToRole::Log(Source::Supervisor), Some(&other));
+            event::keep_through(one);
         }
         Ok(())
     }
@@ -226,12 +294,23 @@ impl Supervisor {
         }
         match said {
             Some(FromRole::Ready) => {
-                process.ready = true;
-                if !self.announced && self.processes.values().all(|p| p.ready) {
+                process.begun = process.begun.saturating_sub(1);
+                let ready = |p: &Process| p.child.is_some() && p.serves();
+                if !self.announced && self.processes.values().all(ready) {
                     self.announced = true;
                     println!("{}", self.start.ready);
                     // Who reads this may have gone; the service serves all the same.
                     let _ = io::stdout().flush();
+                }
+                None
+            }
+            Some(FromRole::Asks { token, question }) if role == Role::Admin => {
+                match question {
+                    Question::Reload => self.reload(Some(token)),
+                    Question::Status => {
+                        let answer = Answered::Status(self.supervision());
+                        self.tell(role, &ToRole::Answer { token, answer }, None);
+                    }
                 }
                 None
             }
@@ -241,20 +320,33 @@ impl Supervisor {
 
     /// Asks all roles to end; those that do not are ended.
     async fn stop(&mut self, happens: &mut UnboundedReceiver<Happened>) {
-        // Who takes mail in goes first, who keeps it last, so that every answer still finds its way.
-        for role in [
-            Role::Smtpd,
-            Role::Admin,
-            Role::Relay,
-            Role::Local,
-            Role::Queue,
-        ] {
+        // Who takes mail in goes first, who keeps it last, so that every answer still finds its way; and admin
+        // when all of them are gone, so that their last events are kept.
+        let deadline = Instant::now() + STOP_WAIT;
+        let order = [Role::Smtpd, Role::Relay, Role::Local, Role::Queue];
+        for role in order {
             self.tell(role, &ToRole::Stop, None);
         }
-        let deadline = Instant::now() + STOP_WAIT;
+        self.see_end(&order, happens, deadline).await;
+        event::say(&Event::ServiceStopped {});
+        self.tell(Role::Admin, &ToRole::Stop, None);
+        let deadline = Instant::now() + ADMIN_STOP_WAIT;
+        self.see_end(&[Role::Admin], happens, deadline).await;
+        for (child, _) in self.processes.values_mut().filter_map(|p| p.child.as_mut()) {
+            sys::process::kill(child);
+        }
+    }
+
+    /// Waits until these are gone, at most until the deadline.
+    async fn see_end(
+        &mut self,
+        roles: &[Role],
+        happens: &mut UnboundedReceiver<Happened>,
+        deadline: Instant,
+    ) {
         loop {
             let mut living = 0;
-            for process in self.processes.values_mut() {
+            for (_, process) in self.processes.iter_mut().filter(|(r, _)| roles.contains(r)) {
                 if let Some((child, _)) = &mut process.child {
                     match child.try_wait() {
                         Ok(None) => living += 1,
@@ -262,16 +354,10 @@ impl Supervisor {
                     }
                 }
             }
-            if living == 0 {
+            if living == 0 || Instant::now() > deadline {
                 return;
             }
-            if Instant::now() > deadline {
-                break;
-            }
             let _ = tokio::time::timeout(Duration::from_millis(20), happens.recv()).await;
-        }
-        for (child, _) in self.processes.values_mut().filter_map(|p| p.child.as_mut()) {
-            sys::process::kill(child);
         }
     }
 }
@@ -284,70 +370,4 @@ async fn hear(role: Role, pid: u32, birth: Rc<Birth>, happened: UnboundedSender<
             return;
         }
     }
-}
-
-/// Opens every listener that the configuration names, and the control socket.
-pub fn listeners(config: &Config) -> io::Result<Vec<(Role, Listener, OwnedFd)>> {
-    let mut open = Vec::new();
-    let named = [
-        ("mx", Listener::Mx, &config.listen.mx),
-        (
-            "submission",
-            Listener::Submission,
-            &config.listen.submission,
-        ),
-    ];
-    for (name, listener, addresses) in named {
-        for address in addresses {
-            let socket = listen(*address).map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("listen.{name} = \"{address}\": {error}"),
-                )
-            })?;
-            let address = socket.local_addr()?.to_string();
-            event::say(&Event::ListenerOpened {
-                listener: name,
-                address,
-            });
-            open.push((Role::Smtpd, listener, socket.into()));
-        }
-    }
-    open.push((Role::Admin, Listener::Control, control_socket(config)?));
-    Ok(open)
-}
-
-/// Listens; waits a little for an address that another holds, for a smtpd whose supervisor was killed may be
-/// about to end.
-fn listen(address: std::net::SocketAddr) -> io::Result<std::net::TcpListener> {
-    let began = std::time::Instant::now();
-    loop {
-        match sys::socket::listen(address) {
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < BIND_WAIT =>
-            {
-                std::thread::sleep(BIND_LOOK);
-            }
-            result => return result,
-        }
-    }
-}
-
-/// The control socket, in the runtime folder. One that an earlier run left is replaced.
-fn control_socket(config: &Config) -> io::Result<OwnedFd> {
-    let told = |error: io::Error| {
-        io::Error::new(
-            error.kind(),
-            format!("runtime {}: {error}", config.runtime.display()),
-        )
-    };
-    std::fs::create_dir_all(&config.runtime).map_err(told)?;
-    let path = crate::cli::control::socket_path(config);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
-        _ => {}
-    }
-    let listener = std::os::unix::net::UnixListener::bind(&path).map_err(told)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(told)?;
-    Ok(listener.into())
 }

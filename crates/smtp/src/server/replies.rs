@@ -38,6 +38,10 @@ pub const HELP: Reply = ok(214, 0, 0, "see RFC 5321");
 
 /// Nothing more in this session: too long without a command.
 pub const TIMED_OUT: Reply = transient(421, 4, 2, "too long without a command");
+/// Nothing more in this session: something behind us did not answer in time.
+pub const NO_ANSWER: Reply = transient(421, 3, 0, "no answer in time, try again later");
+/// Nothing more in this session: nothing but commands that bring no mail.
+pub const TOO_IDLE: Reply = transient(421, 7, 0, "too many commands without mail");
 /// Nothing more in this session: too many commands failed.
 pub const TOO_MANY_ERRORS: Reply = transient(421, 7, 0, "too many errors");
 /// Nothing more in this session: it was long enough.
@@ -70,6 +74,8 @@ pub const BAD_FORWARD_PATH: Reply = permanent(501, 1, 3, "malformed forward-path
 pub const NOT_IMPLEMENTED: Reply = permanent(502, 5, 1, "not implemented");
 /// MAIL before HELO or EHLO.
 pub const HELLO_FIRST: Reply = permanent(503, 5, 1, "say HELO or EHLO first");
+/// Anything but QUIT from a client that was told so with the greeting (RFC 5321 §3.1).
+pub const NO_SERVICE: Reply = permanent(503, 5, 1, "no service for you, say QUIT");
 /// MAIL within a transaction.
 pub const NESTED_MAIL: Reply = permanent(503, 5, 1, "a transaction is open already");
 /// RCPT or DATA without MAIL.

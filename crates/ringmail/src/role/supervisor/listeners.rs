@@ -1,0 +1,121 @@
+//! The listening sockets: opened here, used by the roles that they are handed to.
+
+use crate::config::Config;
+use crate::event::{self, Event};
+use crate::ipc::spawn::{Listener, Role};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+/// How long addresses may be held by a process that is about to end.
+const BIND_WAIT: Duration = Duration::from_secs(2);
+/// The pause between two tries.
+const BIND_LOOK: Duration = Duration::from_millis(20);
+
+/// One listening socket.
+pub struct Open {
+    /// Who accepts on it.
+    pub role: Role,
+    /// What for.
+    pub listener: Listener,
+    /// Where; nothing for the control socket, which stays as long as the supervisor.
+    pub address: Option<SocketAddr>,
+    /// Its name in the log and in `status`.
+    pub shown: String,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// What a listener is called in the configuration and in the log.
+pub fn name(listener: Listener) -> &'static str {
+    match listener {
+        Listener::Control => "control",
+        Listener::Mx => "mx",
+        Listener::Submission => "submission",
+    }
+}
+
+/// The addresses that a configuration names.
+pub fn wanted(config: &Config) -> Vec<(Listener, SocketAddr)> {
+    let mx = config.listen.mx.iter().map(|a| (Listener::Mx, *a));
+    let submission = config.listen.submission.iter();
+    mx.chain(submission.map(|a| (Listener::Submission, *a)))
+        .collect()
+}
+
+/// Opens every listener that the configuration names, and the control socket.
+pub fn open_all(config: &Config) -> io::Result<Vec<Open>> {
+    let mut open = Vec::new();
+    let began = Instant::now();
+    for (listener, address) in wanted(config) {
+        open.push(loop {
+            match open_one(listener, address) {
+                // A smtpd whose supervisor was killed may be about to end.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse && began.elapsed() < BIND_WAIT =>
+                {
+                    std::thread::sleep(BIND_LOOK);
+                }
+                result => break result?,
+            }
+        });
+    }
+    open.push(control_socket(config)?);
+    for open in open.iter().filter(|open| open.address.is_some()) {
+        say_opened(open);
+    }
+    Ok(open)
+}
+
+/// Opens one; the error names the key.
+pub fn open_one(listener: Listener, address: SocketAddr) -> io::Result<Open> {
+    let socket = sys::socket::listen(address).map_err(|error| {
+        let name = name(listener);
+        io::Error::new(
+            error.kind(),
+            format!("listen.{name} = \"{address}\": {error}"),
+        )
+    })?;
+    Ok(Open {
+        role: Role::Smtpd,
+        listener,
+        address: Some(address),
+        shown: socket.local_addr()?.to_string(),
+        socket: socket.into(),
+    })
+}
+
+/// Says that one is open.
+pub fn say_opened(open: &Open) {
+    event::say(&Event::ListenerOpened {
+        listener: name(open.listener),
+        address: open.shown.clone(),
+    });
+}
+
+/// The control socket, in the runtime folder. One that an earlier run left is replaced.
+fn control_socket(config: &Config) -> io::Result<Open> {
+    let told = |error: io::Error| {
+        io::Error::new(
+            error.kind(),
+            format!("runtime {}: {error}", config.runtime.display()),
+        )
+    };
+    std::fs::create_dir_all(&config.runtime).map_err(told)?;
+    let path = crate::cli::control::socket_path(config);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+        _ => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(&path).map_err(told)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(told)?;
+    Ok(Open {
+        role: Role::Admin,
+        listener: Listener::Control,
+        address: None,
+        shown: path.display().to_string(),
+        socket: listener.into(),
+    })
+}

@@ -1,0 +1,201 @@
+//! The configuration read anew: checked whole first, then taken by each role in turn while all serve.
+//!
+//! Who keeps and sends mail takes it first, smtpd last, so that nothing is accepted for a domain that the others do
+//! not know yet. A role that dies meanwhile is started with the new orders. The answer waits for all of them, so that
+//! who asked may rely on it.
+
+use super::Supervisor;
+use super::listeners::{self, Open};
+use crate::config::{self, Config};
+use crate::drive::birth::CONFIGURATION_OCTETS;
+use crate::event::{self, Event};
+use crate::ipc::spawn::{Role, ToRole};
+use crate::ipc::supervise::{
+    Answered, CHANGES_MAX, Change, Reload, TEXT_OCTETS, VALUE_OCTETS, cut,
+};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long roles may take to take new orders before the answer names them as late.
+const TAKE_WAIT: Duration = Duration::from_secs(10);
+/// Keys that change with a restart only: who has the spool, who the control socket, and what every message and
+/// every name of a file has in it.
+const RESTART_KEYS: [&str; 3] = ["hostname", "spool", "runtime"];
+
+/// A reload that roles are still taking.
+pub struct Reloading {
+    /// Who is to be answered.
+    asker: Option<u64>,
+    changes: Vec<Change>,
+    more: u64,
+    waiting: BTreeSet<Role>,
+    smtpd_told: bool,
+    /// When it is answered in any case.
+    pub deadline: Instant,
+}
+
+impl Supervisor {
+    /// Reads the configuration anew, for admin's question or for a signal.
+    pub(super) fn reload(&mut self, asker: Option<u64>) {
+        let refused = match self.reloading {
+            Some(_) => Some(Reload::Busy),
+            None => self.begin_reload(asker).err(),
+        };
+        if let Some(refused) = refused {
+            let cause = match &refused {
+                Reload::Mistakes(text) => {
+                    let first = text.lines().next().unwrap_or_default();
+                    format!("{} mistakes: {first}", text.matches("error: ").count())
+                }
+                Reload::Restart(keys) => format!("{} need a restart", keys.join(", ")),
+                Reload::Surroundings(why) => why.clone(),
+                Reload::Busy | Reload::Done { .. } => "another reload is under way".into(),
+            };
+            self.last_reload = Some((self.now(), format!("refused: {cause}")));
+            event::say(&Event::ConfigurationRefused { cause });
+            self.answer_reload(asker, refused);
+        }
+    }
+
+    /// Checks all that can be wrong before anything is changed.
+    fn begin_reload(&mut self, asker: Option<u64>) -> Result<(), Reload> {
+        let path = std::path::Path::new(&self.start.path);
+        let wrong = |text: String| Reload::Mistakes(cut(text, TEXT_OCTETS));
+        let configuration = std::fs::read_to_string(path)
+            .map_err(|e| wrong(format!("error: {}: {e}\n", path.display())))?;
+        if configuration.len() > CONFIGURATION_OCTETS {
+            return Err(wrong("error: the file is larger than 128 KiB\n".into()));
+        }
+        let new = Config::parse(&configuration, &self.start.path, self.start.situation)
+            .map_err(|errors| wrong(errors.to_string()))?;
+        let old = &self.start.config;
+        let moved = [
+            new.hostname != old.hostname,
+            new.spool != old.spool,
+            new.runtime != old.runtime,
+        ];
+        let keys = RESTART_KEYS.iter().zip(moved).filter(|(_, moved)| *moved);
+        let keys: Vec<String> = keys.map(|(key, _)| (*key).to_owned()).collect();
+        if !keys.is_empty() {
+            return Err(Reload::Restart(keys));
+        }
+        let all = config::changes(old, &new);
+        let changes: Vec<Change> = all.iter().take(CHANGES_MAX).map(shown).collect();
+        let more = all.len().saturating_sub(changes.len()) as u64;
+        self.take_listeners(&new)?;
+        let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
+        event::say(&Event::ConfigurationReloaded {
+            changes: all.len(),
+            keys: keys.join(" "),
+        });
+        self.last_reload = Some((self.now(), format!("{} changes", all.len())));
+        (self.start.config, self.start.configuration) = (new, configuration);
+        self.reloading = Some(Reloading {
+            asker,
+            changes,
+            more,
+            waiting: BTreeSet::new(),
+            smtpd_told: false,
+            deadline: Instant::now() + TAKE_WAIT,
+        });
+        for role in Role::ALL.into_iter().filter(|role| *role != Role::Smtpd) {
+            self.give_new_orders(role);
+        }
+        self.go_on_reloading();
+        Ok(())
+    }
+
+    /// Opens what is new first: if that is not possible nothing changes. What is not named any more is closed.
+    fn take_listeners(&mut self, new: &Config) -> Result<(), Reload> {
+        let wanted = listeners::wanted(new);
+        let is_wanted = |open: &Open| {
+            open.address
+                .is_none_or(|a| wanted.contains(&(open.listener, a)))
+        };
+        let is_open = |(listener, address): &(_, _)| {
+            self.listeners
+                .iter()
+                .any(|open| open.listener == *listener && open.address == Some(*address))
+        };
+        let opened: Result<Vec<Open>, _> = wanted
+            .iter()
+            .filter(|wanted| !is_open(wanted))
+            .map(|(listener, address)| listeners::open_one(*listener, *address))
+            .collect();
+        let opened =
+            opened.map_err(|error| Reload::Surroundings(cut(error.to_string(), TEXT_OCTETS)))?;
+        let (stay, gone) = std::mem::take(&mut self.listeners)
+            .into_iter()
+            .partition(is_wanted);
+        self.listeners = stay;
+        for open in gone {
+            event::say(&Event::ListenerClosed {
+                listener: listeners::name(open.listener),
+                address: open.shown,
+            });
+        }
+        opened.iter().for_each(listeners::say_opened);
+        self.listeners.extend(opened);
+        Ok(())
+    }
+
+    /// Gives a role that lives the new orders and its listeners. One that does not is started with them.
+    fn give_new_orders(&mut self, role: Role) {
+        let Some(process) = self.processes.get_mut(&role) else {
+            return;
+        };
+        if process.child.is_none() {
+            return;
+        }
+        process.begun += 1;
+        if let Some(reloading) = &mut self.reloading {
+            reloading.waiting.insert(role);
+        }
+        self.tell(role, &self.orders(), None);
+        self.give_listeners(role);
+        self.tell(role, &ToRole::Begin, None);
+    }
+
+    /// Takes note of roles that have taken their orders, or have died; tells smtpd when its time has come, and
+    /// answers when all are done or it has taken too long.
+    pub(super) fn go_on_reloading(&mut self) {
+        let Some(mut reloading) = self.reloading.take() else {
+            return;
+        };
+        let serves = |role: &Role| self.processes.get(role).is_none_or(super::Process::serves);
+        reloading.waiting.retain(|role| !serves(role));
+        let late = Instant::now() >= reloading.deadline;
+        if (reloading.waiting.is_empty() || late) && !reloading.smtpd_told {
+            reloading.smtpd_told = true;
+            self.reloading = Some(reloading);
+            self.give_new_orders(Role::Smtpd);
+            return self.go_on_reloading();
+        }
+        if reloading.waiting.is_empty() || late {
+            let done = Reload::Done {
+                changes: reloading.changes,
+                more: reloading.more,
+                late: reloading.waiting.into_iter().collect(),
+            };
+            return self.answer_reload(reloading.asker, done);
+        }
+        self.reloading = Some(reloading);
+    }
+
+    fn answer_reload(&self, asker: Option<u64>, reload: Reload) {
+        if let Some(token) = asker {
+            let answer = Answered::Reload(reload);
+            self.tell(Role::Admin, &ToRole::Answer { token, answer }, None);
+        }
+    }
+}
+
+fn shown(changed: &config::Changed) -> Change {
+    let short = |value: &Option<String>| value.clone().map(|value| cut(value, VALUE_OCTETS));
+    Change {
+        key: cut(changed.key.clone(), VALUE_OCTETS),
+        before: short(&changed.before),
+        after: short(&changed.after),
+    }
+}

@@ -1,0 +1,36 @@
+//! What stands, as `ringmail status` shows it.
+
+use super::Supervisor;
+use super::listeners;
+use crate::ipc::spawn::Role;
+use crate::ipc::supervise::{RoleStatus, Supervision};
+
+impl Supervisor {
+    /// All roles and listeners.
+    pub(super) fn supervision(&self) -> Supervision {
+        let roles = Role::ALL.into_iter().filter_map(|role| {
+            let process = self.processes.get(&role)?;
+            Some(RoleStatus {
+                role,
+                pid: process.child.as_ref().map(|(child, _)| child.id()),
+                since: process.since,
+                restarts: process.restarts,
+                last_end: process.last_end.clone(),
+                ready: process.child.is_some() && process.serves(),
+                // Confinement by the kernel comes with the work that seals each role.
+                layers: Vec::new(),
+            })
+        });
+        let listeners = self.listeners.iter();
+        Supervision {
+            began: self.began,
+            path: self.start.path.clone(),
+            uid: rustix::process::geteuid().as_raw(),
+            roles: roles.collect(),
+            listeners: listeners
+                .map(|open| (listeners::name(open.listener).into(), open.shown.clone()))
+                .collect(),
+            last_reload: self.last_reload.clone(),
+        }
+    }
+}
