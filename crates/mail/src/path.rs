@@ -280,16 +280,20 @@ fn split_route(inner: &str) -> Option<(&str, &str)> {
 }
 
 /// Splits `<path>` off the front of a command's argument: what is inside, and what follows the `>`.
-/// A `>` inside a quoted local-part does not end the path.
+/// A `>` inside a quoted local-part or an address literal does not end the path; inside a literal a quote
+/// is an octet like any other.
 pub fn split_brackets(argument: &str) -> Result<(&str, &str), PathError> {
     let inner = argument.strip_prefix('<').ok_or(PathError::Brackets)?;
-    let (mut in_quotes, mut escaped) = (false, false);
+    let (mut in_quotes, mut escaped, mut in_literal) = (false, false, false);
     for (place, byte) in inner.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_quotes => escaped = true,
-            b'"' => in_quotes = !in_quotes,
-            b'>' if !in_quotes => return Ok((&inner[..place], &inner[place + 1..])),
+            b'"' if !in_literal => in_quotes = !in_quotes,
+            _ if in_quotes => {}
+            b'[' => in_literal = true,
+            b']' => in_literal = false,
+            b'>' if !in_literal => return Ok((&inner[..place], &inner[place + 1..])),
             _ => {}
         }
     }
@@ -472,7 +476,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bracket_inside_quotes_does_not_end_the_path() {
+    fn a_bracket_inside_quotes_or_a_literal_does_not_end_the_path() {
+        for inner in ["a@[x:y>z]", "a@[x:\"]", "\"[\"@b.c", "@[x:>]:a@b.c"] {
+            let argument = format!("<{inner}> SIZE=1");
+            assert_eq!(split_brackets(&argument), Ok((inner, " SIZE=1")));
+            assert!(ReversePath::parse(inner).is_ok(), "{inner}");
+        }
+        assert_eq!(split_brackets("<a@[1.2.3.4>"), Err(PathError::Brackets));
         assert_eq!(
             split_brackets("<\"a>b\"@c.d> SIZE=1"),
             Ok(("\"a>b\"@c.d", " SIZE=1"))
