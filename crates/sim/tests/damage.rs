@@ -1,5 +1,5 @@
-//! Damaged segment headers and files that are none of ours: nothing is lost that need not be, nothing in
-//! silence, and the queue goes on.
+//! Damaged segment headers, files that are none of ours, a batch as large as its segment: nothing is lost that
+//! need not be, nothing in silence, and the queue goes on.
 
 use mail::{Envelope, Mailbox, QueueId, Recipient, ReversePath, Time};
 use queue::spool::{Disk, Faults, Finding, Folder, Options, Recovered, Spool};
@@ -24,6 +24,10 @@ const FIRST: &str = "0000000000000001";
 const HEADERS: [usize; 2] = [0, 2048];
 
 fn message(number: u64) -> Entry {
+    sized(number, 3)
+}
+
+fn sized(number: u64, octets: usize) -> Entry {
     let mailbox = Mailbox::parse("a@b.c").unwrap();
     Entry::Accept(Accepted {
         queue_id: QueueId::from_u64(number),
@@ -37,7 +41,7 @@ fn message(number: u64) -> Entry {
             eight_bit: false,
         },
         trace: "Received: x\r\n".into(),
-        content: Content::Inline(b"x\r\n".as_slice().into()),
+        content: Content::Inline(vec![b'x'; octets].into()),
     })
 }
 
@@ -129,4 +133,34 @@ fn files_with_names_that_we_do_not_give_stay_as_they_are() {
         assert!(disk.open(Folder::Segment, name).is_ok(), "{name}");
         assert!(disk.open(Folder::Body, name).is_ok(), "{name}");
     }
+}
+
+/// Whether a message of so many octets is taken when the call of this number, from the commit on, fails.
+fn take(octets: usize, failing: Option<u64>) -> (bool, LyingDisk) {
+    let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));
+    let disk = spool.disk_mut();
+    let calls = disk.calls();
+    if let Some(call) = failing {
+        disk.fail(calls + call, std::io::ErrorKind::Other);
+    }
+    let taken = spool.commit(&[sized(1, octets)]).is_ok();
+    let mut disk = spool.into_disk();
+    disk.mend();
+    (taken, disk)
+}
+
+#[test]
+fn the_largest_batch_that_is_taken_can_be_written_a_second_time() {
+    let segment = usize::try_from(OPTIONS.segment_octets).unwrap();
+    let sizes = segment - 16 * 1024..segment;
+    let largest = sizes.rev().step_by(16).find(|octets| take(*octets, None).0);
+    let largest = largest.expect("a segment takes something");
+    // Refused, and whole all the same: the next start writes it again, with a word that the first is void.
+    let mut there = 0;
+    for call in 0..16 {
+        let (taken, disk) = take(largest, Some(call));
+        let (_, recovered) = open(disk);
+        there += usize::from(!taken && recovered.messages.len() == 1);
+    }
+    assert!(there > 0, "a sync failed and the batch was there");
 }
