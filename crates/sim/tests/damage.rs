@@ -135,6 +135,31 @@ fn files_with_names_that_we_do_not_give_stay_as_they_are() {
     }
 }
 
+#[test]
+fn a_segment_that_is_gone_does_not_stop_the_queue_and_what_it_proved_keeps_its_place() {
+    let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));
+    // One batch fills a segment; the third ends the first's message.
+    let octets = usize::try_from(OPTIONS.segment_octets).unwrap() * 3 / 4;
+    spool.commit(&[sized(1, octets)]).unwrap();
+    spool.commit(&[sized(2, octets)]).unwrap();
+    let end = Entry::Progress {
+        queue_id: QueueId::from_u64(1),
+        state: None,
+        reports: Vec::new(),
+    };
+    spool.commit(&[end, sized(3, octets)]).unwrap();
+    spool.commit(&[sized(4, octets)]).unwrap();
+    let mut disk = spool.into_disk();
+    disk.remove(Folder::Segment, "0000000000000002").unwrap();
+    for _ in 0..2 {
+        let (spool, recovered) = open(disk);
+        let ids = recovered.messages.iter().map(|m| m.queue_id.as_u64());
+        assert_eq!(ids.collect::<Vec<_>>(), [3, 4]);
+        assert!(matches!(recovered.findings[..], [Finding::Rotten(_)]));
+        disk = spool.into_disk();
+    }
+}
+
 /// Whether a message of so many octets is taken when the call of this number, from the commit on, fails.
 fn take(octets: usize, failing: Option<u64>) -> (bool, LyingDisk) {
     let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));

@@ -172,30 +172,29 @@ impl<D: Disk> Spool<D> {
     }
 
     /// What was read but is not proven durable may be in memory only, where an earlier sync failed: it is
-    /// committed anew before anybody builds on it.
+    /// committed anew before anybody builds on it. Only what stands behind all that is proven: where a later
+    /// batch is, the one that would prove it was lost, and its records must keep their place before the later.
     fn write_again(&mut self, judged: &Judged) -> io::Result<()> {
-        let mut entries = Vec::new();
-        for batch in judged.iter().filter(|batch| !batch.proven) {
+        let last = judged.iter().rposition(|batch| batch.proven);
+        // The batch before the unproven ones is what the new ones follow.
+        self.last = last.map(|last| judged[last].as_before());
+        for batch in &judged[last.map_or(0, |last| last + 1)..] {
+            let mut entries = Vec::new();
             for (place, _) in &batch.records {
                 let record = self.segments.read_record(&self.disk, *place)?;
                 let entry = record.and_then(Record::into_entry);
                 entries.extend(entry.filter(|entry| self.still_matters(entry)));
             }
             self.void.push(batch.place());
+            if entries.is_empty() {
+                continue;
+            }
+            self.commit(&entries).map_err(|error| match error {
+                super::CommitError::Disk(error) => error,
+                super::CommitError::TooLarge => io::Error::other("a batch larger than a segment"),
+            })?;
         }
-        // The batch before the unproven ones is what the new one follows.
-        self.last = judged
-            .iter()
-            .rev()
-            .find(|batch| batch.proven)
-            .map(Found::as_before);
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.commit(&entries).map_err(|error| match error {
-            super::CommitError::Disk(error) => error,
-            super::CommitError::TooLarge => io::Error::other("a batch larger than a segment"),
-        })
+        Ok(())
     }
 
     /// Not a message that ended meanwhile: its body may be gone.
