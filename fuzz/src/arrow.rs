@@ -128,8 +128,8 @@ where
     assert_eq!(frame.octets, PREFIX + head + tail);
     assert_eq!(frame.tail, &input[PREFIX + head..frame.octets]);
     assert_eq!(frame.fds, input[9]);
-    let (_, over) = postcard::take_from_bytes::<T>(&input[PREFIX..PREFIX + head])
-        .expect("it was read before");
+    let (_, over) =
+        postcard::take_from_bytes::<T>(&input[PREFIX..PREFIX + head]).expect("it was read before");
     assert!(over.is_empty(), "octets behind a record");
     for cut in [0, 1, PREFIX, frame.octets / 2, frame.octets - 1] {
         let part = ipc::decode::<T>(&input[..cut.min(frame.octets - 1)]);

@@ -113,14 +113,20 @@ fn strangers(networks: &[(IpAddr, u8)]) -> Vec<IpAddr> {
         match address {
             IpAddr::V4(v4) => {
                 let size = 1u32.checked_shl(32 - u32::from(*bits)).unwrap_or(0);
-                for bits in [v4.to_bits().wrapping_sub(1), v4.to_bits().wrapping_add(size)] {
+                for bits in [
+                    v4.to_bits().wrapping_sub(1),
+                    v4.to_bits().wrapping_add(size),
+                ] {
                     let v4 = Ipv4Addr::from_bits(bits);
                     ips.extend([IpAddr::V4(v4), IpAddr::V6(v4.to_ipv6_mapped())]);
                 }
             }
             IpAddr::V6(v6) => {
                 let size = 1u128.checked_shl(128 - u32::from(*bits)).unwrap_or(0);
-                for bits in [v6.to_bits().wrapping_sub(1), v6.to_bits().wrapping_add(size)] {
+                for bits in [
+                    v6.to_bits().wrapping_sub(1),
+                    v6.to_bits().wrapping_add(size),
+                ] {
                     ips.push(IpAddr::V6(Ipv6Addr::from_bits(bits)));
                 }
             }

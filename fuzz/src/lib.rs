@@ -56,7 +56,10 @@ pub const TARGETS: [Target; 6] = [
         run: configuration::run,
         planted: configuration::planted,
         mistake: "a network of eight bits is as good as none",
-        room: &["crates/ringmail/src/config.rs", "crates/ringmail/src/config"],
+        room: &[
+            "crates/ringmail/src/config.rs",
+            "crates/ringmail/src/config",
+        ],
     },
     Target {
         name: "path",

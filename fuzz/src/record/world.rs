@@ -162,7 +162,10 @@ impl World {
     }
 
     fn believe(&mut self, accepted: Accepted, octets: Vec<u8>, map: &mut Map) {
-        let state = State::new(accepted.envelope.recipients.len(), accepted.envelope.arrival);
+        let state = State::new(
+            accepted.envelope.recipients.len(),
+            accepted.envelope.arrival,
+        );
         let queue_id = accepted.queue_id;
         let believed = Believed {
             accepted: Arc::new(accepted),
