@@ -1,5 +1,6 @@
-//! The project's chores. `cargo xtask test` is the one test command.
+//! The project's chores. `cargo xtask test` is the one test command; `cargo xtask fuzz` looks for what it misses.
 
+mod fuzz;
 mod left_out;
 mod tools;
 
@@ -8,10 +9,12 @@ use std::process::{Command, ExitCode};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
+        Some("fuzz") => fuzz::main(&arguments[1..]),
         Some("test") => test(&arguments[1..]),
         Some("help") | None => {
+            println!("{}", fuzz::USAGE);
             println!(
-                "cargo xtask test [NEXTEST ARGUMENTS]   format, lints, dependencies, then every test"
+                "cargo xtask test [NEXTEST ARGUMENTS]      format, lints, dependencies, then every test"
             );
             ExitCode::SUCCESS
         }
@@ -22,7 +25,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Format, lints as errors, dependencies, then the tests; ends with the test runner's own summary.
+/// Format, lints as errors, dependencies, in CI the fuzz engine, then the tests; ends with the test runner's own
+/// summary.
 fn test(rest: &[String]) -> ExitCode {
     let steps: [&[&str]; 3] = [
         &["fmt", "--all", "--check"],
@@ -46,6 +50,12 @@ fn test(rest: &[String]) -> ExitCode {
         }
     }
     if !dependencies() {
+        return ExitCode::FAILURE;
+    }
+    if std::env::var_os("CI").is_some_and(|ci| ci == "true")
+        && let Err(why) = fuzz::in_ci()
+    {
+        eprintln!("cargo xtask test: fuzz: {why}");
         return ExitCode::FAILURE;
     }
     let nextest = match tools::nextest() {

@@ -74,7 +74,7 @@ impl Tool {
 }
 
 /// The repository's top folder.
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("xtask lies in the repository")

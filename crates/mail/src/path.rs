@@ -282,23 +282,27 @@ fn split_route(inner: &str) -> Option<(&str, &str)> {
 }
 
 /// Splits `<path>` off the front of a command's argument: what is inside, and what follows the `>`.
-/// A `>` inside a quoted local-part does not end the path. Without brackets, as some clients write it, the path
-/// goes to the first blank; the null path needs its brackets.
+/// A `>` inside a quoted local-part or an address literal does not end the path; inside a literal a quote is an
+/// octet like any other. Without brackets, as some clients write it, the path goes to the first blank; the null
+/// path needs its brackets.
 pub fn split_brackets(argument: &str) -> Result<(&str, &str), PathError> {
     let (inner, end) = match argument.strip_prefix('<') {
         Some(inner) => (inner, b'>'),
         None => (argument, b' '),
     };
-    let (mut in_quotes, mut escaped) = (false, false);
+    let (mut in_quotes, mut escaped, mut in_literal) = (false, false, false);
     for (place, byte) in inner.bytes().enumerate() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_quotes => escaped = true,
-            b'"' => in_quotes = !in_quotes,
-            b'>' if !in_quotes && end == b'>' => {
+            b'"' if !in_literal => in_quotes = !in_quotes,
+            _ if in_quotes => {}
+            b' ' if end == b' ' => return Ok(inner.split_at(place)),
+            b'[' => in_literal = true,
+            b']' => in_literal = false,
+            b'>' if !in_literal && end == b'>' => {
                 return Ok((&inner[..place], &inner[place + 1..]));
             }
-            b' ' if !in_quotes && end == b' ' => return Ok(inner.split_at(place)),
             _ => {}
         }
     }
@@ -482,7 +486,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bracket_inside_quotes_does_not_end_the_path() {
+    fn a_bracket_inside_quotes_or_a_literal_does_not_end_the_path() {
+        for inner in ["a@[x:y>z]", "a@[x:\"]", "\"[\"@b.c", "@[x:>]:a@b.c"] {
+            let argument = format!("<{inner}> SIZE=1");
+            assert_eq!(split_brackets(&argument), Ok((inner, " SIZE=1")));
+            assert!(ReversePath::parse(inner).is_ok(), "{inner}");
+        }
+        assert_eq!(split_brackets("<a@[1.2.3.4>"), Err(PathError::Brackets));
         assert_eq!(
             split_brackets("<\"a>b\"@c.d> SIZE=1"),
             Ok(("\"a>b\"@c.d", " SIZE=1"))

@@ -6,7 +6,8 @@
 //! | state | what it is | what recovery does with it |
 //! |---|---|---|
 //! | `segment/free-N` | a file full of zeros, or one whose messages are all gone | keeps it for later use |
-//! | `segment/G` whose header does not say generation G | made or recycled, not yet used | makes it free |
+//! | `segment/G` whose header does not say generation G, or that is empty | made or recycled, not yet used | makes it free |
+//! | `segment/G` without a header, not empty | both copies of its header are damaged | keeps it in `aside/`, says so |
 //! | `segment/G` with its header | part of the log | reads its batches |
 //! | a batch that is whole | acknowledged, or about to be | applies its records |
 //! | a batch that is not whole, nothing valid behind it | the power went while it was written: nobody was answered | cuts it off, keeps a copy in `aside/`, says so |
@@ -195,7 +196,7 @@ impl<D: Disk> Spool<D> {
     /// A fresh named file for a large body.
     pub fn new_body(&mut self) -> io::Result<(u64, D::File)> {
         let number = self.next_body;
-        self.next_body += 1;
+        self.next_body = segment::number_after(number)?;
         let file = self.disk.create(Folder::Body, &body_name(number))?;
         Ok((number, file))
     }

@@ -207,7 +207,7 @@ impl LyingDisk {
     }
 
     /// The names in a folder.
-    pub fn list(&self, path: &Path) -> Result<Vec<String>> {
+    pub fn names_in(&self, path: &Path) -> Result<Vec<String>> {
         let names = self.folders.get(path).ok_or_else(missing)?;
         Ok(names.seen.keys().cloned().collect())
     }
@@ -221,7 +221,7 @@ impl LyingDisk {
     }
 
     /// Makes a file that is not there yet.
-    pub fn create(&mut self, path: &Path) -> Result<File> {
+    pub fn create_file(&mut self, path: &Path) -> Result<File> {
         self.call()?;
         let number = self.next_inode;
         self.add_name(path, Node::File(number))?;
@@ -241,7 +241,7 @@ impl LyingDisk {
     }
 
     /// Opens a file.
-    pub fn open(&self, path: &Path) -> Result<File> {
+    pub fn open_file(&self, path: &Path) -> Result<File> {
         let parent = path.parent().ok_or_else(missing)?;
         let names = self.folders.get(parent).ok_or_else(missing)?;
         match names.seen.get(name_of(path)?) {
@@ -251,12 +251,12 @@ impl LyingDisk {
     }
 
     /// A file's length in octets.
-    pub fn len(&self, file: File) -> Result<u64> {
+    pub fn file_octets(&self, file: File) -> Result<u64> {
         Ok(self.inodes.get(&file.0).ok_or_else(missing)?.seen.len() as u64)
     }
 
     /// Reads from a place.
-    pub fn read_at(&self, file: File, offset: u64, into: &mut [u8]) -> Result<usize> {
+    pub fn read_file_at(&self, file: File, offset: u64, into: &mut [u8]) -> Result<usize> {
         let seen = &self.inodes.get(&file.0).ok_or_else(missing)?.seen;
         let rest = seen.get(place(offset)?..).unwrap_or_default();
         let octets = rest.len().min(into.len());
@@ -265,12 +265,12 @@ impl LyingDisk {
     }
 
     /// A file's octets.
-    pub fn read(&self, file: File) -> Result<Vec<u8>> {
+    pub fn read_file(&self, file: File) -> Result<Vec<u8>> {
         Ok(self.inodes.get(&file.0).ok_or_else(missing)?.seen.clone())
     }
 
     /// Writes at a place.
-    pub fn write_at(&mut self, file: File, offset: u64, octets: &[u8]) -> Result<()> {
+    pub fn write_file_at(&mut self, file: File, offset: u64, octets: &[u8]) -> Result<()> {
         let failed = self.call();
         if self.is_dark() {
             return failed;
@@ -299,7 +299,7 @@ impl LyingDisk {
     }
 
     /// Makes all that was written to a file durable.
-    pub fn sync(&mut self, file: File) -> Result<()> {
+    pub fn sync_file(&mut self, file: File) -> Result<()> {
         let failed = self.call();
         if self.lies.ignore_sync || self.is_dark() {
             return failed;
@@ -320,7 +320,7 @@ impl LyingDisk {
     }
 
     /// Makes a folder's entries durable.
-    pub fn sync_folder(&mut self, path: &Path) -> Result<()> {
+    pub fn sync_names_in(&mut self, path: &Path) -> Result<()> {
         self.call()?;
         if self.lies.ignore_sync_folder {
             return Ok(());
@@ -333,9 +333,9 @@ impl LyingDisk {
     }
 
     /// Gives a file another name. The two folders' entries become durable each with its own sync.
-    pub fn rename(&mut self, from: &Path, to: &Path) -> Result<()> {
+    pub fn rename_file(&mut self, from: &Path, to: &Path) -> Result<()> {
         self.call()?;
-        let File(number) = self.open(from)?;
+        let File(number) = self.open_file(from)?;
         let (old, new) = (name_of(from)?.to_owned(), name_of(to)?.to_owned());
         let (from, to) = (from.parent(), to.parent());
         self.folder(to.ok_or_else(missing)?)?
@@ -346,9 +346,9 @@ impl LyingDisk {
     }
 
     /// Removes a file.
-    pub fn remove(&mut self, path: &Path) -> Result<()> {
+    pub fn remove_file(&mut self, path: &Path) -> Result<()> {
         self.call()?;
-        self.open(path)?;
+        self.open_file(path)?;
         let name = name_of(path)?.to_owned();
         self.folder(path.parent().ok_or_else(missing)?)?
             .change(Change::Removed(name));

@@ -370,13 +370,13 @@ async fn settle(world: Rc<World>) -> BTreeMap<QueueId, Left> {
 fn read_mailboxes(world: &World) {
     let mut disk = world.disk.borrow();
     let root = Path::new("/mail/home.test");
-    for user in disk.list(root).unwrap_or_default() {
+    for user in disk.names_in(root).unwrap_or_default() {
         let maildir = root.join(&user);
         let new = maildir.join("new");
-        for name in disk.list(&new).unwrap_or_default() {
+        for name in disk.names_in(&new).unwrap_or_default() {
             let content = disk
-                .open(&new.join(&name))
-                .and_then(|file| disk.read(file))
+                .open_file(&new.join(&name))
+                .and_then(|file| disk.read_file(file))
                 .unwrap_or_default();
             let text = String::from_utf8_lossy(&content).into_owned();
             let reverse_path = text

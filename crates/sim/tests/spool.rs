@@ -83,13 +83,13 @@ impl World {
     /// A block of a segment in use, valid batch header and all.
     fn steal_block(&mut self) -> Vec<u8> {
         let disk = self.spool().disk_mut();
-        let names = Disk::list(disk, queue::spool::Folder::Segment).unwrap();
+        let names = disk.list(queue::spool::Folder::Segment).unwrap();
         let Some(name) = names.iter().find(|name| !name.starts_with("free")) else {
             return Vec::new();
         };
-        let file = Disk::open(disk, queue::spool::Folder::Segment, name).unwrap();
+        let file = disk.open(queue::spool::Folder::Segment, name).unwrap();
         let mut block = vec![0; 4096];
-        disk.read_at(file, 4096, &mut block).unwrap();
+        disk.read_at(&file, 4096, &mut block).unwrap();
         block
     }
 
@@ -133,7 +133,7 @@ impl World {
         let Ok((number, file)) = self.spool().new_body() else {
             return false;
         };
-        if self.spool().disk_mut().write_at(file, 0, &octets).is_err() {
+        if self.spool().disk_mut().write_at(&file, 0, &octets).is_err() {
             return false;
         }
         let body = Body {
@@ -327,7 +327,7 @@ impl World {
                         .open_body(&body)
                         .map_err(|e| format!("{queue_id}: body: {e}"))?;
                     let mut octets = vec![0; usize::try_from(body.octets).unwrap()];
-                    let read = spool.disk_mut().read_at(file, 0, &mut octets).unwrap();
+                    let read = spool.disk_mut().read_at(&file, 0, &mut octets).unwrap();
                     octets.truncate(read);
                     octets
                 }
@@ -441,12 +441,13 @@ fn damage_is_said_and_does_not_stop_the_queue() {
     }
     let mut spool = world.spool.take().unwrap();
     let disk = spool.disk_mut();
-    let name = Disk::list(disk, queue::spool::Folder::Segment)
+    let name = disk
+        .list(queue::spool::Folder::Segment)
         .unwrap()
         .into_iter()
         .find(|n| !n.starts_with("free"))
         .unwrap();
-    let file = Disk::open(disk, queue::spool::Folder::Segment, &name).unwrap();
+    let file = disk.open(queue::spool::Folder::Segment, &name).unwrap();
     // The second batch's header, and the head of the third's record.
     disk.rot(file, (2 * 4096 + 5) * 8);
     let disk = spool.into_disk();

@@ -207,15 +207,17 @@ impl Session {
         self.write_commands(now);
     }
 
-    /// Takes note that all content is with the kernel.
+    /// Takes note that all content is with the kernel. Of a session that ended meanwhile it changes nothing.
     pub fn content_sent(&mut self, now: Time) {
-        self.sending = false;
-        self.wait(limits::CLIENT_END_WAIT, now);
+        if self.sending && !self.closed {
+            self.sending = false;
+            self.wait(limits::CLIENT_END_WAIT, now);
+        }
     }
 
     /// Takes note that the peer took some octets of content: it is alive.
     pub fn content_moves(&mut self, now: Time) {
-        if self.sending {
+        if self.sending && !self.closed {
             self.wait(limits::CLIENT_BLOCK_WAIT, now);
         }
     }

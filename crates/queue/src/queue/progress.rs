@@ -11,7 +11,7 @@ use mail::{QueueId, Time};
 use std::time::Duration;
 
 /// What a commit that failed did not make durable is written again after this.
-const COMMIT_AGAIN: Duration = Duration::from_secs(1);
+pub(super) const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 
 /// A message whose standing is not durable as it is now. The message itself may be done with.
 #[derive(Debug, Default)]

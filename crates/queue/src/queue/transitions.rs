@@ -25,7 +25,7 @@ impl Router for Domains {
     fn recipients(&self, mailbox: &Mailbox) -> Vec<Recipient> {
         vec![Recipient {
             mailbox: mailbox.clone(),
-            original: None,
+            originals: Vec::new(),
         }]
     }
 }
@@ -51,7 +51,7 @@ impl Desk {
     fn new(reverse_path: &str) -> Self {
         let recipient = |n: u32| Recipient {
             mailbox: Mailbox::parse(&format!("r{n}@site{n}.test")).unwrap(),
-            original: None,
+            originals: Vec::new(),
         };
         let message = NewMessage {
             envelope: Envelope {
@@ -122,6 +122,13 @@ impl Desk {
     fn commit(&mut self, ok: bool) {
         if let Some(batch) = self.batch.take() {
             self.tell(Input::Committed { batch, ok });
+        }
+    }
+
+    /// All that is to be written becomes durable.
+    fn settle(&mut self) {
+        while self.batch.is_some() {
+            self.commit(true);
         }
     }
 
@@ -238,7 +245,7 @@ fn failed() -> Outcome {
 
 fn sending() -> Desk {
     let mut desk = Desk::new("a@b.test");
-    desk.commit(true);
+    desk.settle();
     desk
 }
 
@@ -246,16 +253,16 @@ fn waiting() -> Desk {
     let mut desk = sending();
     desk.end(0, Some(deferred()));
     desk.end(1, Some(deferred()));
-    desk.commit(true);
+    desk.settle();
     desk
 }
 
 fn owing(reverse_path: &str) -> Desk {
     let mut desk = Desk::new(reverse_path);
-    desk.commit(true);
+    desk.settle();
     desk.end(0, Some(Outcome::Delivered));
     desk.end(1, Some(failed()));
-    desk.commit(true);
+    desk.settle();
     desk
 }
 
@@ -263,7 +270,7 @@ fn owing(reverse_path: &str) -> Desk {
 fn held(mut desk: Desk) -> Desk {
     let filter = desk.filter();
     desk.tell(Input::Hold { token: 2, filter });
-    desk.commit(true);
+    desk.settle();
     desk
 }
 
@@ -273,7 +280,7 @@ const STANDINGS: [fn() -> Desk; 10] = [
     || {
         let mut desk = sending();
         desk.end(0, Some(Outcome::Delivered));
-        desk.commit(true);
+        desk.settle();
         desk
     },
     waiting,
@@ -286,7 +293,7 @@ const STANDINGS: [fn() -> Desk; 10] = [
         let mut desk = owing("");
         desk.brain.parameters.postmaster = Mailbox::parse("r1@site1.test").unwrap();
         desk.header();
-        desk.commit(true);
+        desk.settle();
         desk
     },
     || {
@@ -305,7 +312,7 @@ const HAPPENING: [Happens; 17] = [
     ("commit: failed", |d| d.commit(false)),
     ("commit: failed, and a second passes", |d| {
         d.commit(false);
-        d.now = d.now + COMMIT_AGAIN;
+        d.now = d.now + super::progress::COMMIT_AGAIN;
         d.tell(Input::Wake);
     }),
     ("r0 delivered", |d| d.end(0, Some(Outcome::Delivered))),

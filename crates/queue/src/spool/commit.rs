@@ -14,6 +14,9 @@ pub const COMMIT_OCTETS: u64 = 6 * 1024 * 1024;
 const COPY_OCTETS: u64 = 1024 * 1024;
 /// Segments that are left as they are, however little lives in them.
 const SEGMENTS_QUIET: usize = 4;
+/// Room that a batch leaves in an empty segment: for the words that void others, which come with it when it is
+/// written a second time.
+const VOID_OCTETS: u64 = BLOCK;
 
 impl<D: Disk> Spool<D> {
     /// Octets of content that may be joined into one commit: with the largest entry behind it, it is still one
@@ -119,6 +122,10 @@ impl<D: Disk> Spool<D> {
                 places.push(place);
             }
             places.drain(..voids.len());
+            let alone: u64 = places.iter().map(|place| place.octets).sum();
+            if BLOCK + VOID_OCTETS + format::batch_span(alone) > self.options.segment_octets {
+                return Err(CommitError::TooLarge);
+            }
             let octets = (out.len() - BATCH_HEADER) as u64;
             let span = format::batch_span(octets);
             if offset + span > self.options.segment_octets {

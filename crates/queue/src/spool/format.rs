@@ -12,6 +12,11 @@ pub const BLOCK: u64 = 4096;
 const VERSION: u32 = 1;
 const SEGMENT_MAGIC: [u8; 8] = *b"RINGSEG\n";
 const BATCH_MAGIC: [u8; 4] = *b"RBAT";
+/// Octets of a segment header with its checksum.
+const SEGMENT_HEADER: usize = 32;
+/// Where in its block the header stands a second time, far from the first: without its salt no batch of the
+/// segment can be told from octets of an earlier use, so one rotten sector must not take it away.
+const SECOND_HEADER: usize = 2048;
 /// Octets of a batch header.
 pub const BATCH_HEADER: usize = 56;
 /// Octets of a record header.
@@ -48,31 +53,33 @@ impl Use {
         crc32c::crc32c_append(sum, octets)
     }
 
-    /// The first block of a segment.
+    /// The first block of a segment: the header, twice.
     pub fn encode(&self) -> Vec<u8> {
-        let mut block = SEGMENT_MAGIC.to_vec();
-        block.extend(VERSION.to_le_bytes());
-        block.extend(self.generation.to_le_bytes());
-        block.extend(self.salt.to_le_bytes());
-        let sum = crc32c::crc32c(&block);
-        block.extend(sum.to_le_bytes());
-        block.resize(usize::try_from(BLOCK).expect("4096 fits"), 0);
+        let mut header = SEGMENT_MAGIC.to_vec();
+        header.extend(VERSION.to_le_bytes());
+        header.extend(self.generation.to_le_bytes());
+        header.extend(self.salt.to_le_bytes());
+        let sum = crc32c::crc32c(&header);
+        header.extend(sum.to_le_bytes());
+        let mut block = vec![0; usize::try_from(BLOCK).expect("4096 fits")];
+        for place in [0, SECOND_HEADER] {
+            block[place..place + SEGMENT_HEADER].copy_from_slice(&header);
+        }
         block
     }
 
-    /// Reads the first block.
-    pub fn decode(block: &[u8]) -> Option<Self> {
-        let (header, rest) = block.split_at_checked(28)?;
-        let sum = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?);
-        if header[..8] != SEGMENT_MAGIC
-            || number4(header, 8) != VERSION
-            || crc32c::crc32c(header) != sum
-        {
-            return None;
-        }
-        Some(Self {
-            generation: number8(header, 12),
-            salt: number8(header, 20),
+    /// Reads the first block: each of its headers that is whole.
+    pub fn decode(block: &[u8]) -> impl Iterator<Item = Self> {
+        [0, SECOND_HEADER].into_iter().filter_map(|place| {
+            let header = block.get(place..place + SEGMENT_HEADER)?;
+            let (header, sum) = header.split_at(SEGMENT_HEADER - 4);
+            let whole = header[..8] == SEGMENT_MAGIC
+                && number4(header, 8) == VERSION
+                && crc32c::crc32c(header) == number4(sum, 0);
+            whole.then(|| Self {
+                generation: number8(header, 12),
+                salt: number8(header, 20),
+            })
         })
     }
 }

@@ -5,7 +5,7 @@ use super::disk::{Disk, Folder};
 use super::format::{
     BATCH_HEADER, BLOCK, Batch, Head, Place, Put, RECORD_HEADER, Record, RecordHeader, Use,
 };
-use super::segment::{Segment, Segments, free_name};
+use super::segment::{Segment, Segments, free_name, number_of};
 use super::{Options, Spool};
 use crate::{Entry, State, Stored};
 use mail::QueueId;
@@ -87,7 +87,8 @@ impl Found {
 impl<D: Disk> Spool<D> {
     /// Opens the log.
     pub fn open(mut disk: D, options: Options) -> io::Result<(Self, Recovered)> {
-        let segments = open_segments(&mut disk)?;
+        let mut recovered = Recovered::default();
+        let segments = open_segments(&mut disk, &mut recovered)?;
         let mut spool = Self {
             disk,
             options,
@@ -98,7 +99,6 @@ impl<D: Disk> Spool<D> {
             void: Vec::new(),
             next_body: 1,
         };
-        let mut recovered = Recovered::default();
         let mut batches = Vec::new();
         let mut gaps = Vec::new();
         for segment in spool.segments.used.values() {
@@ -172,30 +172,29 @@ impl<D: Disk> Spool<D> {
     }
 
     /// What was read but is not proven durable may be in memory only, where an earlier sync failed: it is
-    /// committed anew before anybody builds on it.
+    /// committed anew before anybody builds on it. Only what stands behind all that is proven: where a later
+    /// batch is, the one that would prove it was lost, and its records must keep their place before the later.
     fn write_again(&mut self, judged: &Judged) -> io::Result<()> {
-        let mut entries = Vec::new();
-        for batch in judged.iter().filter(|batch| !batch.proven) {
+        let last = judged.iter().rposition(|batch| batch.proven);
+        // The batch before the unproven ones is what the new ones follow.
+        self.last = last.map(|last| judged[last].as_before());
+        for batch in &judged[last.map_or(0, |last| last + 1)..] {
+            let mut entries = Vec::new();
             for (place, _) in &batch.records {
                 let record = self.segments.read_record(&self.disk, *place)?;
                 let entry = record.and_then(Record::into_entry);
                 entries.extend(entry.filter(|entry| self.still_matters(entry)));
             }
             self.void.push(batch.place());
+            if entries.is_empty() {
+                continue;
+            }
+            self.commit(&entries).map_err(|error| match error {
+                super::CommitError::Disk(error) => error,
+                super::CommitError::TooLarge => io::Error::other("a batch larger than a segment"),
+            })?;
         }
-        // The batch before the unproven ones is what the new one follows.
-        self.last = judged
-            .iter()
-            .rev()
-            .find(|batch| batch.proven)
-            .map(Found::as_before);
-        if entries.is_empty() {
-            return Ok(());
-        }
-        self.commit(&entries).map_err(|error| match error {
-            super::CommitError::Disk(error) => error,
-            super::CommitError::TooLarge => io::Error::other("a batch larger than a segment"),
-        })
+        Ok(())
     }
 
     /// Not a message that ended meanwhile: its body may be gone.
@@ -273,7 +272,7 @@ impl<D: Disk> Spool<D> {
             .collect();
         let mut removed = 0;
         for name in self.disk.list(Folder::Body)? {
-            let Ok(number) = u64::from_str_radix(&name, 16) else {
+            let Some(number) = number_of(&name) else {
                 continue;
             };
             self.next_body = self.next_body.max(number + 1);
@@ -326,30 +325,40 @@ fn stored(put: &Put) -> Stored {
     }
 }
 
-/// Finds the segments; what is not in use becomes free.
-fn open_segments<D: Disk>(disk: &mut D) -> io::Result<Segments<D>> {
+/// Finds the segments; what is not in use becomes free. Files with names that we do not give stay as they are.
+fn open_segments<D: Disk>(disk: &mut D, recovered: &mut Recovered) -> io::Result<Segments<D>> {
     let mut segments = Segments::new();
     let mut unused = Vec::new();
     for name in disk.list(Folder::Segment)? {
-        if let Some(number) = name
-            .strip_prefix("free-")
-            .and_then(|n| u64::from_str_radix(n, 16).ok())
-        {
+        if let Some(number) = name.strip_prefix("free-").and_then(number_of) {
             segments.next_free = segments.next_free.max(number + 1);
             // It may be half filled: whether it is whole is not worth knowing, it is made anew.
             disk.remove(Folder::Segment, &name)?;
             continue;
         }
-        let Ok(generation) = u64::from_str_radix(&name, 16) else {
+        let Some(generation) = number_of(&name) else {
             continue;
         };
-        segments.generation = segments.generation.max(generation);
         let file = disk.open(Folder::Segment, &name)?;
         let mut block = vec![0; usize::try_from(BLOCK).unwrap_or(4096)];
-        disk.read_at(&file, 0, &mut block)?;
-        match Use::decode(&block).filter(|usage| usage.generation == generation) {
-            Some(usage) => drop(segments.used.insert(generation, Segment { file, usage })),
-            None => unused.push(name),
+        read_all(disk, &file, 0, &mut block)?;
+        let mut headers = Use::decode(&block).peekable();
+        let whole = headers.peek().is_some();
+        match headers.find(|usage| usage.generation == generation) {
+            Some(usage) => {
+                segments.generation = segments.generation.max(generation);
+                segments.used.insert(generation, Segment { file, usage });
+            }
+            // Begun and not yet used: the header is an earlier one's, or was to be the file's first.
+            None if whole || is_empty(disk, &file)? => unused.push(name),
+            None => {
+                segments.generation = segments.generation.max(generation);
+                recovered.findings.push(Finding::Rotten(name.clone()));
+                // Where no copy can be made the file stays, and is spoken of at each start.
+                if keep_aside(disk, &name, &file).is_ok() {
+                    disk.remove(Folder::Segment, &name)?;
+                }
+            }
         }
     }
     for name in unused {
@@ -359,6 +368,33 @@ fn open_segments<D: Disk>(disk: &mut D) -> io::Result<Segments<D>> {
         disk.remove(Folder::Segment, &free)?;
     }
     Ok(segments)
+}
+
+/// Whether nothing was ever written behind the first block.
+fn is_empty<D: Disk>(disk: &D, file: &D::File) -> io::Result<bool> {
+    let mut piece = vec![0; SEARCH_OCTETS];
+    let mut offset = BLOCK;
+    loop {
+        let read = disk.read_at(file, offset, &mut piece)?;
+        if read == 0 {
+            return Ok(true);
+        }
+        if piece[..read].iter().any(|octet| *octet != 0) {
+            return Ok(false);
+        }
+        offset += read as u64;
+    }
+}
+
+/// Keeps a copy of a file that nothing can be read from.
+fn keep_aside<D: Disk>(disk: &mut D, name: &str, file: &D::File) -> io::Result<()> {
+    let octets = disk.len(file)?.min(ASIDE_OCTETS);
+    let mut copy = vec![0; usize::try_from(octets).unwrap_or(0)];
+    read_all(disk, file, 0, &mut copy)?;
+    let aside = disk.create(Folder::Aside, name)?;
+    disk.write_at(&aside, 0, &copy)?;
+    disk.sync(&aside)?;
+    disk.sync_folder(Folder::Aside)
 }
 
 /// Reads a segment's batches, and the gaps that lie between valid ones.

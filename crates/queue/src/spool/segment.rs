@@ -37,6 +37,27 @@ pub struct Segments<D: Disk> {
     names_unsynced: bool,
 }
 
+/// The greatest number in a name. What is written beyond it would not be read again, so nothing is.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
+/// The number that a file's name is, if we could have given it that name.
+pub fn number_of(name: &str) -> Option<u64> {
+    let ours = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if name.len() != 16 || !name.bytes().all(ours) {
+        return None;
+    }
+    let number = u64::from_str_radix(name, 16).ok();
+    number.filter(|number| *number <= NUMBER_MAX)
+}
+
+/// The number after this one.
+pub fn number_after(number: u64) -> io::Result<u64> {
+    match number.checked_add(1) {
+        Some(next) if next <= NUMBER_MAX => Ok(next),
+        _ => Err(io::Error::other("a file has the greatest number there is")),
+    }
+}
+
 pub fn used_name(generation: u64) -> String {
     format!("{generation:016x}")
 }
@@ -77,7 +98,7 @@ impl<D: Disk> Segments<D> {
         }
         let name = self.free.pop().ok_or(io::ErrorKind::StorageFull)?;
         let usage = Use {
-            generation: self.generation + 1,
+            generation: number_after(self.generation)?,
             salt: disk.random(),
         };
         let file = disk.open(Folder::Segment, &name)?;

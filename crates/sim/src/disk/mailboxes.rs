@@ -16,7 +16,7 @@ impl Write for Writing {
     fn write(&mut self, octets: &[u8]) -> Result<usize> {
         self.disk
             .borrow()
-            .write_at(self.file, self.octets, octets)?;
+            .write_file_at(self.file, self.octets, octets)?;
         self.octets += octets.len() as u64;
         Ok(octets.len())
     }
@@ -38,19 +38,19 @@ impl Files for SharedDisk {
     }
 
     fn sync_folder(&self, path: &Path) -> Result<()> {
-        self.borrow().sync_folder(path)
+        self.borrow().sync_names_in(path)
     }
 
     fn list(&self, folder: &Path) -> Result<Vec<String>> {
-        self.borrow().list(folder)
+        self.borrow().names_in(folder)
     }
 
     fn exists(&self, path: &Path) -> bool {
-        self.is_folder(path) || self.borrow().open(path).is_ok()
+        self.is_folder(path) || self.borrow().open_file(path).is_ok()
     }
 
     fn create(&self, path: &Path) -> Result<Writing> {
-        let file = self.borrow().create(path)?;
+        let file = self.borrow().create_file(path)?;
         Ok(Writing {
             disk: self.clone(),
             file,
@@ -59,14 +59,14 @@ impl Files for SharedDisk {
     }
 
     fn sync(&self, file: &Writing) -> Result<()> {
-        self.borrow().sync(file.file)
+        self.borrow().sync_file(file.file)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        self.borrow().rename(from, to)
+        self.borrow().rename_file(from, to)
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
-        self.borrow().remove(path)
+        self.borrow().remove_file(path)
     }
 }

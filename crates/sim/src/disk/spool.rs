@@ -33,7 +33,7 @@ impl LyingDisk {
         }
         let calls = self.calls;
         self.make_folder(path)?;
-        self.sync_folder(Path::new("/"))?;
+        self.sync_names_in(Path::new("/"))?;
         self.calls = calls;
         Ok(())
     }
@@ -45,45 +45,45 @@ impl Disk for LyingDisk {
 
     fn list(&self, folder: Folder) -> Result<Vec<String>> {
         // A folder that nobody wrote to yet is empty.
-        Ok(LyingDisk::list(self, folder_path(folder)).unwrap_or_default())
+        Ok(LyingDisk::names_in(self, folder_path(folder)).unwrap_or_default())
     }
 
     fn create(&mut self, folder: Folder, name: &str) -> Result<File> {
         self.with_spool_folder(folder)?;
-        LyingDisk::create(self, &path(folder, name))
+        LyingDisk::create_file(self, &path(folder, name))
     }
 
     fn open(&self, folder: Folder, name: &str) -> Result<File> {
-        LyingDisk::open(self, &path(folder, name))
+        LyingDisk::open_file(self, &path(folder, name))
     }
 
     fn len(&self, file: &File) -> Result<u64> {
-        LyingDisk::len(self, *file)
+        LyingDisk::file_octets(self, *file)
     }
 
     fn read_at(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize> {
-        LyingDisk::read_at(self, *file, offset, into)
+        LyingDisk::read_file_at(self, *file, offset, into)
     }
 
     fn write_at(&mut self, file: &File, offset: u64, octets: &[u8]) -> Result<()> {
-        LyingDisk::write_at(self, *file, offset, octets)
+        LyingDisk::write_file_at(self, *file, offset, octets)
     }
 
     fn sync(&mut self, file: &File) -> Result<()> {
-        LyingDisk::sync(self, *file)
+        LyingDisk::sync_file(self, *file)
     }
 
     fn sync_folder(&mut self, folder: Folder) -> Result<()> {
         self.with_spool_folder(folder)?;
-        LyingDisk::sync_folder(self, folder_path(folder))
+        LyingDisk::sync_names_in(self, folder_path(folder))
     }
 
     fn rename(&mut self, folder: Folder, from: &str, to: &str) -> Result<()> {
-        LyingDisk::rename(self, &path(folder, from), &path(folder, to))
+        LyingDisk::rename_file(self, &path(folder, from), &path(folder, to))
     }
 
     fn remove(&mut self, folder: Folder, name: &str) -> Result<()> {
-        LyingDisk::remove(self, &path(folder, name))
+        LyingDisk::remove_file(self, &path(folder, name))
     }
 
     fn free_octets(&self) -> Result<u64> {
@@ -145,10 +145,10 @@ impl SpoolDisk {
         };
         let octets = read_all(fd)?;
         let mut disk = self.disk.borrow();
-        if disk.read(file)? == octets {
+        if disk.read_file(file)? == octets {
             return Ok(());
         }
-        disk.write_at(file, 0, &octets)
+        disk.write_file_at(file, 0, &octets)
     }
 }
 
@@ -163,51 +163,51 @@ impl Disk for SpoolDisk {
     type File = File;
 
     fn list(&self, folder: Folder) -> Result<Vec<String>> {
-        Disk::list(&*self.disk.borrow(), folder)
+        self.disk.borrow().list(folder)
     }
 
     fn create(&mut self, folder: Folder, name: &str) -> Result<File> {
-        Disk::create(&mut *self.disk.borrow(), folder, name)
+        self.disk.borrow().create(folder, name)
     }
 
     fn open(&self, folder: Folder, name: &str) -> Result<File> {
-        Disk::open(&*self.disk.borrow(), folder, name)
+        self.disk.borrow().open(folder, name)
     }
 
     fn len(&self, file: &File) -> Result<u64> {
         match self.written.borrow().get(file) {
             Some(fd) => Ok(read_all(fd)?.len() as u64),
-            None => self.disk.borrow().len(*file),
+            None => self.disk.borrow().file_octets(*file),
         }
     }
 
     fn read_at(&self, file: &File, offset: u64, into: &mut [u8]) -> Result<usize> {
-        self.disk.borrow().read_at(*file, offset, into)
+        self.disk.borrow().read_file_at(*file, offset, into)
     }
 
     fn write_at(&mut self, file: &File, offset: u64, octets: &[u8]) -> Result<()> {
-        self.disk.borrow().write_at(*file, offset, octets)
+        self.disk.borrow().write_file_at(*file, offset, octets)
     }
 
     fn sync(&mut self, file: &File) -> Result<()> {
         self.pull(*file)?;
-        self.disk.borrow().sync(*file)
+        self.disk.borrow().sync_file(*file)
     }
 
     fn sync_folder(&mut self, folder: Folder) -> Result<()> {
-        Disk::sync_folder(&mut *self.disk.borrow(), folder)
+        self.disk.borrow().sync_folder(folder)
     }
 
     fn rename(&mut self, folder: Folder, from: &str, to: &str) -> Result<()> {
-        Disk::rename(&mut *self.disk.borrow(), folder, from, to)
+        self.disk.borrow().rename(folder, from, to)
     }
 
     fn remove(&mut self, folder: Folder, name: &str) -> Result<()> {
         let mut disk = self.disk.borrow();
-        if let Ok(file) = Disk::open(&*disk, folder, name) {
+        if let Ok(file) = disk.open(folder, name) {
             self.written.borrow_mut().remove(&file);
         }
-        Disk::remove(&mut *disk, folder, name)
+        disk.remove(folder, name)
     }
 
     fn free_octets(&self) -> Result<u64> {
@@ -215,7 +215,7 @@ impl Disk for SpoolDisk {
     }
 
     fn random(&mut self) -> u64 {
-        Disk::random(&mut *self.disk.borrow())
+        self.disk.borrow().random()
     }
 }
 
@@ -230,7 +230,7 @@ impl Bodies for SpoolDisk {
     fn reader(&self, file: &File) -> Result<OwnedFd> {
         let octets = match self.written.borrow().get(file) {
             Some(fd) => read_all(fd)?,
-            None => self.disk.borrow().read(*file)?,
+            None => self.disk.borrow().read_file(*file)?,
         };
         let fd = memfd_create("body", MemfdFlags::CLOEXEC)?;
         std::fs::File::from(fd.try_clone()?).write_all_at(&octets, 0)?;

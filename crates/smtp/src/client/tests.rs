@@ -205,6 +205,23 @@ fn what_is_too_large_is_not_even_tried() {
 }
 
 #[test]
+fn content_that_is_sent_after_the_end_sets_no_timer() {
+    let parameters = Parameters {
+        hostname: "me".into(),
+        dialect: Dialect::Smtp,
+    };
+    let mut session = Session::new(parameters, NOW);
+    session.receive(PIPELINING.as_bytes(), NOW);
+    while session.poll() != Some(Output::Idle) {}
+    session.send(message(1), NOW);
+    session.receive(b"250 x\r\n250 x\r\n354 go\r\n421 bye\r\n", NOW);
+    assert!(session.is_closed());
+    session.content_moves(NOW);
+    session.content_sent(NOW);
+    assert_eq!(session.wake_at(), Time::NEVER);
+}
+
+#[test]
 fn a_silent_server_is_left_when_its_time_is_up() {
     let mut session = Session::new(
         Parameters {

@@ -1,0 +1,191 @@
+//! Damaged segment headers, files that are none of ours, a batch as large as its segment: nothing is lost that
+//! need not be, nothing in silence, and the queue goes on.
+
+use mail::{Envelope, Mailbox, QueueId, Recipient, ReversePath, Time};
+use queue::spool::{Disk, Faults, Finding, Folder, Options, Recovered, Spool};
+use queue::{Accepted, Content, Entry};
+use sim::disk::LyingDisk;
+
+const OPTIONS: Options = Options {
+    segment_octets: 128 * 1024,
+    floor_octets: 0,
+    free_segments: 1,
+    faults: Faults {
+        no_sync: false,
+        no_folder_sync: false,
+        no_body_sync: false,
+        free_living: false,
+        take_torn: false,
+        no_void: false,
+    },
+};
+const FIRST: &str = "0000000000000001";
+/// The two places of a segment's header.
+const HEADERS: [usize; 2] = [0, 2048];
+
+fn message(number: u64) -> Entry {
+    sized(number, 3)
+}
+
+fn sized(number: u64, octets: usize) -> Entry {
+    let mailbox = Mailbox::parse("a@b.c").unwrap();
+    Entry::Accept(Accepted {
+        queue_id: QueueId::from_u64(number),
+        envelope: Envelope {
+            reverse_path: ReversePath::Null,
+            recipients: vec![Recipient {
+                mailbox,
+                originals: Vec::new(),
+            }],
+            arrival: Time::from_secs(1),
+            eight_bit: false,
+        },
+        trace: "Received: x\r\n".into(),
+        content: Content::Inline(vec![b'x'; octets].into()),
+    })
+}
+
+/// A disk with three messages in its first segment.
+fn three_messages() -> LyingDisk {
+    let disk = LyingDisk::new(1, u64::MAX);
+    let (mut spool, _) = Spool::open(disk, OPTIONS).unwrap();
+    for number in 1..=3 {
+        spool.commit(&[message(number)]).unwrap();
+    }
+    spool.into_disk()
+}
+
+fn open(disk: LyingDisk) -> (Spool<LyingDisk>, Recovered) {
+    Spool::open(disk, OPTIONS).expect("damage does not stop the queue")
+}
+
+fn rot(disk: &mut LyingDisk, octet: usize) {
+    let file = disk.open(Folder::Segment, FIRST).unwrap();
+    disk.rot(file, octet * 8 + 3);
+}
+
+#[test]
+fn a_rotten_segment_header_takes_nothing_away() {
+    for octet in HEADERS.into_iter().flat_map(|at| at..at + 32) {
+        let mut disk = three_messages();
+        rot(&mut disk, octet);
+        let (_, recovered) = open(disk);
+        assert_eq!(recovered.messages.len(), 3, "octet {octet}");
+    }
+}
+
+#[test]
+fn a_segment_without_any_header_is_kept_aside_and_said() {
+    let mut disk = three_messages();
+    HEADERS.into_iter().for_each(|at| rot(&mut disk, at + 20));
+    let (mut spool, recovered) = open(disk);
+    assert_eq!(recovered.findings, [Finding::Rotten(FIRST.into())]);
+    let disk = spool.disk_mut();
+    assert_eq!(disk.list(Folder::Aside).unwrap(), [FIRST]);
+    let copy = disk.open(Folder::Aside, FIRST).unwrap();
+    assert_eq!(disk.len(&copy).unwrap(), OPTIONS.segment_octets);
+    spool.commit(&[message(4)]).unwrap();
+    let (_, recovered) = open(spool.into_disk());
+    assert_eq!(recovered.messages.len(), 1);
+    assert_eq!(recovered.findings, [], "it is said once");
+}
+
+#[test]
+fn a_damaged_segment_stays_where_no_copy_can_be_made() {
+    let mut disk = three_messages();
+    HEADERS.into_iter().for_each(|at| rot(&mut disk, at + 20));
+    let call = disk.calls();
+    disk.fail(call, std::io::ErrorKind::StorageFull);
+    let (mut spool, recovered) = open(disk);
+    assert_eq!(recovered.findings, [Finding::Rotten(FIRST.into())]);
+    assert_eq!(spool.disk_mut().list(Folder::Segment).unwrap(), [FIRST]);
+    spool.commit(&[message(4)]).unwrap();
+    assert!(
+        open(spool.into_disk())
+            .1
+            .findings
+            .contains(&Finding::Rotten(FIRST.into()))
+    );
+}
+
+#[test]
+fn files_with_names_that_we_do_not_give_stay_as_they_are() {
+    let names = [
+        "free-ffffffffffffffff",
+        "ffffffffffffffff",
+        "+000000000000001",
+        "1",
+        "000000000000000A",
+        "lost+found",
+    ];
+    let mut disk = three_messages();
+    for folder in [Folder::Segment, Folder::Body] {
+        for name in names {
+            disk.create(folder, name).unwrap();
+        }
+    }
+    let (mut spool, recovered) = open(disk);
+    assert_eq!((recovered.messages.len(), recovered.findings), (3, vec![]));
+    spool.commit(&[message(4)]).unwrap();
+    spool.new_body().unwrap();
+    let disk = spool.disk_mut();
+    for name in names {
+        assert!(disk.open(Folder::Segment, name).is_ok(), "{name}");
+        assert!(disk.open(Folder::Body, name).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_segment_that_is_gone_does_not_stop_the_queue_and_what_it_proved_keeps_its_place() {
+    let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));
+    // One batch fills a segment; the third ends the first's message.
+    let octets = usize::try_from(OPTIONS.segment_octets).unwrap() * 3 / 4;
+    spool.commit(&[sized(1, octets)]).unwrap();
+    spool.commit(&[sized(2, octets)]).unwrap();
+    let end = Entry::Progress {
+        queue_id: QueueId::from_u64(1),
+        state: None,
+        reports: Vec::new(),
+    };
+    spool.commit(&[end, sized(3, octets)]).unwrap();
+    spool.commit(&[sized(4, octets)]).unwrap();
+    let mut disk = spool.into_disk();
+    disk.remove(Folder::Segment, "0000000000000002").unwrap();
+    for _ in 0..2 {
+        let (spool, recovered) = open(disk);
+        let ids = recovered.messages.iter().map(|m| m.queue_id.as_u64());
+        assert_eq!(ids.collect::<Vec<_>>(), [3, 4]);
+        assert!(matches!(recovered.findings[..], [Finding::Rotten(_)]));
+        disk = spool.into_disk();
+    }
+}
+
+/// Whether a message of so many octets is taken when the call of this number, from the commit on, fails.
+fn take(octets: usize, failing: Option<u64>) -> (bool, LyingDisk) {
+    let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));
+    let disk = spool.disk_mut();
+    let calls = disk.calls();
+    if let Some(call) = failing {
+        disk.fail(calls + call, std::io::ErrorKind::Other);
+    }
+    let taken = spool.commit(&[sized(1, octets)]).is_ok();
+    let mut disk = spool.into_disk();
+    disk.mend();
+    (taken, disk)
+}
+
+#[test]
+fn the_largest_batch_that_is_taken_can_be_written_a_second_time() {
+    let segment = usize::try_from(OPTIONS.segment_octets).unwrap();
+    let sizes = segment - 16 * 1024..segment;
+    let largest = sizes.rev().step_by(16).find(|octets| take(*octets, None).0);
+    let largest = largest.expect("a segment takes something");
+    // Refused, and whole all the same: the next start writes it again, with a word that the first is void.
+    let mut there = 0;
+    for call in 0..16 {
+        let (taken, disk) = take(largest, Some(call));
+        let (_, recovered) = open(disk);
+        there += usize::from(!taken && recovered.messages.len() == 1);
+    }
+    assert!(there > 0, "a sync failed and the batch was there");
+}

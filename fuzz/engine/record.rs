@@ -1,0 +1,4 @@
+//! The engine on the target `record`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::record::run(data));
