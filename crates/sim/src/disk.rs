@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// The most that a disk writes whole or not at all.
 pub const SECTOR_OCTETS: usize = 512;
 
+/// A spool's folders.
+const FOLDERS: [&str; 3] = ["segment", "body", "aside"];
+
 /// What the disk does worse than it may, to prove that a harness notices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lies {
@@ -72,11 +75,22 @@ pub struct LyingDisk {
 }
 
 impl LyingDisk {
-    /// An empty disk with room for this many octets.
+    /// A disk with room for this many octets; it holds a spool's empty folders, durably.
     pub fn new(seed: u64, room: u64) -> Self {
+        let names: Names = FOLDERS
+            .map(|name| (name.to_owned(), Node::Folder))
+            .into_iter()
+            .collect();
+        let root = FolderNames {
+            durable: names.clone(),
+            seen: names,
+            unsynced: Vec::new(),
+        };
+        let mut folders = BTreeMap::from([(PathBuf::from("/"), root)]);
+        folders.extend(FOLDERS.map(|name| (Path::new("/").join(name), FolderNames::default())));
         Self {
             inodes: BTreeMap::new(),
-            folders: BTreeMap::from([(PathBuf::from("/"), FolderNames::default())]),
+            folders,
             next_inode: 0,
             rng: Rng::new(seed),
             calls: 0,
