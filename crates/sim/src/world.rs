@@ -89,24 +89,43 @@ pub fn run(seed: u64, plant: Option<Plant>) -> Result<Count, String> {
         .start_paused(true)
         .build()
         .map_err(|error| error.to_string())?;
-    let lines: Rc<RefCell<Vec<String>>> = Rc::default();
-    let kept = Rc::clone(&lines);
-    ringmail::event::hear(Some(Box::new(move |event| keep(&kept, event))));
+    let log: Rc<RefCell<Log>> = Rc::default();
+    let ear = Rc::clone(&log);
+    ringmail::event::hear(Some(Box::new(move |event| ear.borrow_mut().hear(event))));
     let result = runtime.block_on(live(seed, plant));
     ringmail::event::hear(None);
-    result.map_err(|wrong| {
-        let log = std::env::var_os("SIM_LOG").map(|_| lines.borrow().join("\n"));
-        format!("seed {seed}: {wrong}\n{}", log.unwrap_or_default())
-    })
+    let log = log.borrow();
+    let told = |wrong: &str| Err(format!("seed {seed}: {wrong}\n{}", log.lines.join("\n")));
+    match (result, &log.wrong) {
+        (Err(wrong), _) => told(&wrong),
+        (Ok(_), Some(wrong)) => told(wrong),
+        (Ok(count), None) => Ok(count),
+    }
 }
 
-fn keep(lines: &RefCell<Vec<String>>, event: &Event<'_>) {
-    if std::env::var_os("SIM_LOG").is_none() {
-        return;
-    }
-    let mut lines = lines.borrow_mut();
-    if lines.len() < LINES_MAX {
-        lines.push(ringmail::event::line(event));
+/// What the roles say of themselves.
+#[derive(Default)]
+struct Log {
+    /// With `SIM_LOG` in the environment, for a failure.
+    lines: Vec<String>,
+    /// Something that must not be said on a disk that keeps what it was given.
+    wrong: Option<String>,
+}
+
+impl Log {
+    fn hear(&mut self, event: &Event<'_>) {
+        let line = || ringmail::event::line(event);
+        let wrong = match event {
+            Event::SpoolFailed { cause } => cause.contains("cannot be read"),
+            Event::ArrowMisbehaved { .. } => true,
+            _ => false,
+        };
+        if wrong {
+            self.wrong.get_or_insert_with(line);
+        }
+        if std::env::var_os("SIM_LOG").is_some() && self.lines.len() < LINES_MAX {
+            self.lines.push(line());
+        }
     }
 }
 
