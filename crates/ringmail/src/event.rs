@@ -2,6 +2,7 @@
 //! is logged. Names are *noun.past*. Text that a stranger chose stands in quotes, escaped, so that no line
 //! can be forged. Content, passwords and keys have no field.
 
+pub mod document;
 pub mod keep;
 pub mod read;
 pub mod store;

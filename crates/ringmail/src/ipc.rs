@@ -6,6 +6,8 @@
 //! decode or that leaves octets over ends the arrow, and so does a descriptor that nobody announced.
 
 pub mod accept;
+#[cfg(test)]
+mod architecture;
 pub mod control;
 pub mod deliver;
 pub mod spawn;

@@ -23,10 +23,7 @@ impl Router for Domains {
     }
 
     fn recipients(&self, mailbox: &Mailbox) -> Vec<Recipient> {
-        vec![Recipient {
-            mailbox: mailbox.clone(),
-            originals: Vec::new(),
-        }]
+        vec![Recipient::direct(mailbox.clone())]
     }
 }
 
@@ -37,8 +34,8 @@ struct Desk {
     queue_id: Option<QueueId>,
     /// Attempts under way: number, recipient.
     attempts: Vec<(u64, u32)>,
-    /// The last batch that is not answered.
-    batch: Option<u64>,
+    /// Batches that are not answered.
+    batches: VecDeque<u64>,
     out: Vec<String>,
 }
 
@@ -49,10 +46,8 @@ fn ours(class: Class, detail: u16) -> Cause {
 impl Desk {
     /// A brain that was asked to keep a message of this reverse-path.
     fn new(reverse_path: &str) -> Self {
-        let recipient = |n: u32| Recipient {
-            mailbox: Mailbox::parse(&format!("r{n}@site{n}.test")).unwrap(),
-            originals: Vec::new(),
-        };
+        let recipient =
+            |n: u32| Recipient::direct(Mailbox::parse(&format!("r{n}@site{n}.test")).unwrap());
         let message = NewMessage {
             envelope: Envelope {
                 reverse_path: ReversePath::parse(reverse_path).unwrap(),
@@ -69,7 +64,7 @@ impl Desk {
             now: NOW,
             queue_id: None,
             attempts: Vec::new(),
-            batch: None,
+            batches: VecDeque::new(),
             out: Vec::new(),
         };
         desk.tell(Input::Accept { token: 1, message });
@@ -86,7 +81,7 @@ impl Desk {
     fn take(&mut self, output: Output) {
         let text = match output {
             Output::Commit { batch, entries } => {
-                self.batch = Some(batch);
+                self.batches.push_back(batch);
                 entries.iter().map(entry).collect::<Vec<_>>().join("; ")
             }
             Output::Accepted { queue_id, .. } => {
@@ -119,16 +114,10 @@ impl Desk {
         self.out.push(text);
     }
 
+    /// Answers all batches, and those that their answers bring forth.
     fn commit(&mut self, ok: bool) {
-        if let Some(batch) = self.batch.take() {
+        while let Some(batch) = self.batches.pop_front() {
             self.tell(Input::Committed { batch, ok });
-        }
-    }
-
-    /// All that is to be written becomes durable.
-    fn settle(&mut self) {
-        while self.batch.is_some() {
-            self.commit(true);
         }
     }
 
@@ -169,10 +158,10 @@ impl Desk {
 
     fn standing(&self) -> String {
         let Some(queue_id) = self.queue_id else {
-            return if self.batch.is_some() {
-                "not durable yet".into()
-            } else {
+            return if self.batches.is_empty() {
                 "never ours".into()
+            } else {
+                "not durable yet".into()
             };
         };
         let Some(message) = self.brain.messages.get(&queue_id) else {
@@ -245,7 +234,7 @@ fn failed() -> Outcome {
 
 fn sending() -> Desk {
     let mut desk = Desk::new("a@b.test");
-    desk.settle();
+    desk.commit(true);
     desk
 }
 
@@ -253,16 +242,16 @@ fn waiting() -> Desk {
     let mut desk = sending();
     desk.end(0, Some(deferred()));
     desk.end(1, Some(deferred()));
-    desk.settle();
+    desk.commit(true);
     desk
 }
 
 fn owing(reverse_path: &str) -> Desk {
     let mut desk = Desk::new(reverse_path);
-    desk.settle();
+    desk.commit(true);
     desk.end(0, Some(Outcome::Delivered));
     desk.end(1, Some(failed()));
-    desk.settle();
+    desk.commit(true);
     desk
 }
 
@@ -270,7 +259,7 @@ fn owing(reverse_path: &str) -> Desk {
 fn held(mut desk: Desk) -> Desk {
     let filter = desk.filter();
     desk.tell(Input::Hold { token: 2, filter });
-    desk.settle();
+    desk.commit(true);
     desk
 }
 
@@ -280,7 +269,7 @@ const STANDINGS: [fn() -> Desk; 10] = [
     || {
         let mut desk = sending();
         desk.end(0, Some(Outcome::Delivered));
-        desk.settle();
+        desk.commit(true);
         desk
     },
     waiting,
@@ -293,7 +282,7 @@ const STANDINGS: [fn() -> Desk; 10] = [
         let mut desk = owing("");
         desk.brain.parameters.postmaster = Mailbox::parse("r1@site1.test").unwrap();
         desk.header();
-        desk.settle();
+        desk.commit(true);
         desk
     },
     || {
@@ -312,7 +301,7 @@ const HAPPENING: [Happens; 17] = [
     ("commit: failed", |d| d.commit(false)),
     ("commit: failed, and a second passes", |d| {
         d.commit(false);
-        d.now = d.now + super::progress::COMMIT_AGAIN;
+        d.now = d.now + progress::COMMIT_AGAIN;
         d.tell(Input::Wake);
     }),
     ("r0 delivered", |d| d.end(0, Some(Outcome::Delivered))),
