@@ -3,7 +3,7 @@
 
 use mail::{Envelope, Mailbox, QueueId, Recipient, ReversePath, Time};
 use queue::spool::{Disk, Faults, Finding, Folder, Options, Recovered, Spool};
-use queue::{Accepted, Content, Entry};
+use queue::{Accepted, Body, Content, Entry};
 use sim::disk::LyingDisk;
 
 const OPTIONS: Options = Options {
@@ -161,6 +161,29 @@ fn a_segment_that_is_gone_does_not_stop_the_queue_and_what_it_proved_keeps_its_p
         assert!(matches!(recovered.findings[..], [Finding::Rotten(_)]));
         disk = spool.into_disk();
     }
+}
+
+#[test]
+fn a_body_that_is_gone_is_said_and_does_not_stop_the_queue() {
+    let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));
+    spool.commit(&[message(1)]).unwrap();
+    let (number, _) = spool.new_body().unwrap();
+    let Entry::Accept(mut large) = message(2) else {
+        unreachable!("a message is accepted")
+    };
+    large.content = Content::Body(Body {
+        number,
+        octets: 0,
+        checksum: 0,
+    });
+    spool.commit(&[Entry::Accept(large)]).unwrap();
+    let mut disk = spool.into_disk();
+    let name = format!("{number:016x}");
+    Disk::remove(&mut disk, Folder::Body, &name).unwrap();
+    let (spool, recovered) = open(disk);
+    assert_eq!(recovered.messages.len(), 2);
+    assert_eq!(recovered.findings, [Finding::BodyGone(name)]);
+    assert!(spool.read(QueueId::from_u64(1)).is_ok());
 }
 
 /// Whether a message of so many octets is taken when the call of this number, from the commit on, fails.
