@@ -8,7 +8,7 @@
 mod model;
 
 use crate::octets::{Octets, pieces};
-use mail::{Public, Time, limits};
+use mail::{Class, Public, Reply, Status, Time, limits};
 use model::Model;
 use smtp::content::{Content, Progress, Stuffing};
 use smtp::server::{Answer, Output, Parameters, Question, Session, replies};
@@ -23,6 +23,8 @@ const PARAMETERS: Parameters = Parameters {
 };
 /// Longest piece that a client's octets are cut into.
 const PIECE_OCTETS: usize = 700;
+/// To a client that is not wanted (RFC 5321 §3.1).
+const UNWANTED: Reply = Reply::new(554, Status::new(Class::Permanent, 7, 1), "no service");
 const START: Time = Time::from_secs(1000);
 
 /// Any octets from a client.
@@ -145,7 +147,11 @@ impl Driver {
                 ),
                 Output::Ask(question) => self.asked.push_back(question),
                 Output::DiscardContent => self.content.clear(),
-                Output::Close => self.story.closed = true,
+                Output::Close => {
+                    self.story.closed = true;
+                    // Nobody waits for these answers any more.
+                    self.asked.clear();
+                }
             }
         }
         assert_eq!(self.story.closed, self.session.is_closed());
@@ -158,9 +164,7 @@ impl Driver {
             return false;
         };
         let answer = match question {
-            Question::Connect if self.choices.refuse_connection => {
-                Answer::Refuse(replies::SHUTTING_DOWN)
-            }
+            Question::Connect if self.choices.refuse_connection => Answer::Refuse(UNWANTED),
             Question::Connect => Answer::Accept,
             Question::Mail => {
                 let transaction = self.session.transaction().expect("it is being opened");
@@ -191,7 +195,7 @@ impl Driver {
         assert!(recipients.iter().all(|r| judge(r) == Answer::Accept));
         let content = std::mem::take(&mut self.content);
         assert!(content.len() as u64 <= PARAMETERS.content_octets_max);
-        let full = content.starts_with(b"full");
+        let full = is_full(&content);
         self.story.stored.push(Stored {
             reverse_path: transaction.reverse_path.to_string(),
             recipients,
@@ -238,6 +242,11 @@ impl Driver {
         }
         self.story
     }
+}
+
+/// A content that begins so finds no room.
+fn is_full(content: &[u8]) -> bool {
+    content.starts_with(b"full")
 }
 
 /// A path that begins with `no` is nobody's, one that begins with `later` comes too early.

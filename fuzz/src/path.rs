@@ -99,7 +99,17 @@ fn in_bounds(mailbox: &Mailbox) {
 /// Cutting at the brackets loses nothing and goes no further than the path.
 fn brackets(text: &str) {
     if let Ok((inner, rest)) = split_brackets(text) {
-        assert_eq!(format!("<{inner}>{rest}"), text);
+        let bare = !text.starts_with('<');
+        let whole = if bare {
+            format!("{inner}{rest}")
+        } else {
+            format!("<{inner}>{rest}")
+        };
+        assert_eq!(whole, text);
+        assert!(
+            !bare || !inner.is_empty(),
+            "the null path needs its brackets"
+        );
         if let Ok(ReversePath::Mailbox(mailbox)) = ReversePath::parse(inner) {
             in_bounds(&mailbox);
         }

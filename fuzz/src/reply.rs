@@ -251,9 +251,16 @@ impl Driver<'_> {
             End::Lost => self.session.lost(),
             End::Silent => {
                 let wake_at = self.session.wake_at();
-                self.session.wake(START);
-                assert!(!self.listen(), "woken before its time");
-                self.session.wake(wake_at);
+                if wake_at > START {
+                    self.session.wake(START);
+                    assert!(!self.listen(), "woken before its time");
+                }
+                // Who has nothing to say any more gets a word, and then silence is the end.
+                for _ in 0..2 {
+                    self.now = self.session.wake_at();
+                    self.session.wake(self.now);
+                    self.listen();
+                }
             }
         }
         self.listen();

@@ -297,6 +297,7 @@ pub fn split_brackets(argument: &str) -> Result<(&str, &str), PathError> {
             b'\\' if in_quotes => escaped = true,
             b'"' if !in_literal => in_quotes = !in_quotes,
             _ if in_quotes => {}
+            b' ' if end == b' ' && place == 0 => return Err(PathError::Brackets),
             b' ' if end == b' ' => return Ok(inner.split_at(place)),
             b'[' => in_literal = true,
             b']' => in_literal = false,
@@ -508,6 +509,7 @@ mod tests {
             assert_eq!(split_brackets(bad), Err(PathError::Brackets), "{bad}");
         }
         assert_eq!(split_brackets("<a@b"), Err(PathError::Brackets));
+        assert_eq!(split_brackets(" SIZE=1"), Err(PathError::Brackets));
     }
 
     #[test]

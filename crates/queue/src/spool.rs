@@ -14,6 +14,7 @@
 //! | the same, but a later batch names it as the one before | it was whole once: the disk lost it | applies what records of it are whole, keeps a copy in `aside/`, says so |
 //! | a batch that a later record voids | its sync failed, it was refused | skips it |
 //! | `body/N` named by a living message | its content | keeps it |
+//! | no `body/N`, and a living message names it | the disk lost it | says so; the message cannot be read |
 //! | `body/N` named by none | written, never accepted; or its message is gone | removes it |
 //!
 //! # Steps, and what a crash after each leaves

@@ -3,7 +3,7 @@
 
 use mail::{Envelope, Mailbox, QueueId, Recipient, ReversePath, Time};
 use queue::spool::{Disk, Faults, Finding, Folder, Options, Recovered, Spool};
-use queue::{Accepted, Content, Entry};
+use queue::{Accepted, Body, Content, Entry};
 use sim::disk::LyingDisk;
 
 const OPTIONS: Options = Options {
@@ -60,7 +60,7 @@ fn open(disk: LyingDisk) -> (Spool<LyingDisk>, Recovered) {
 }
 
 fn rot(disk: &mut LyingDisk, octet: usize) {
-    let file = disk.open(Folder::Segment, FIRST).unwrap();
+    let file = Disk::open(disk, Folder::Segment, FIRST).unwrap();
     disk.rot(file, octet * 8 + 3);
 }
 
@@ -81,9 +81,9 @@ fn a_segment_without_any_header_is_kept_aside_and_said() {
     let (mut spool, recovered) = open(disk);
     assert_eq!(recovered.findings, [Finding::Rotten(FIRST.into())]);
     let disk = spool.disk_mut();
-    assert_eq!(disk.list(Folder::Aside).unwrap(), [FIRST]);
-    let copy = disk.open(Folder::Aside, FIRST).unwrap();
-    assert_eq!(disk.len(&copy).unwrap(), OPTIONS.segment_octets);
+    assert_eq!(Disk::list(disk, Folder::Aside).unwrap(), [FIRST]);
+    let copy = Disk::open(disk, Folder::Aside, FIRST).unwrap();
+    assert_eq!(Disk::len(disk, &copy).unwrap(), OPTIONS.segment_octets);
     spool.commit(&[message(4)]).unwrap();
     let (_, recovered) = open(spool.into_disk());
     assert_eq!(recovered.messages.len(), 1);
@@ -98,7 +98,10 @@ fn a_damaged_segment_stays_where_no_copy_can_be_made() {
     disk.fail(call, std::io::ErrorKind::StorageFull);
     let (mut spool, recovered) = open(disk);
     assert_eq!(recovered.findings, [Finding::Rotten(FIRST.into())]);
-    assert_eq!(spool.disk_mut().list(Folder::Segment).unwrap(), [FIRST]);
+    assert_eq!(
+        Disk::list(spool.disk_mut(), Folder::Segment).unwrap(),
+        [FIRST]
+    );
     spool.commit(&[message(4)]).unwrap();
     assert!(
         open(spool.into_disk())
@@ -121,7 +124,7 @@ fn files_with_names_that_we_do_not_give_stay_as_they_are() {
     let mut disk = three_messages();
     for folder in [Folder::Segment, Folder::Body] {
         for name in names {
-            disk.create(folder, name).unwrap();
+            Disk::create(&mut disk, folder, name).unwrap();
         }
     }
     let (mut spool, recovered) = open(disk);
@@ -130,8 +133,8 @@ fn files_with_names_that_we_do_not_give_stay_as_they_are() {
     spool.new_body().unwrap();
     let disk = spool.disk_mut();
     for name in names {
-        assert!(disk.open(Folder::Segment, name).is_ok(), "{name}");
-        assert!(disk.open(Folder::Body, name).is_ok(), "{name}");
+        assert!(Disk::open(disk, Folder::Segment, name).is_ok(), "{name}");
+        assert!(Disk::open(disk, Folder::Body, name).is_ok(), "{name}");
     }
 }
 
@@ -150,7 +153,7 @@ fn a_segment_that_is_gone_does_not_stop_the_queue_and_what_it_proved_keeps_its_p
     spool.commit(&[end, sized(3, octets)]).unwrap();
     spool.commit(&[sized(4, octets)]).unwrap();
     let mut disk = spool.into_disk();
-    disk.remove(Folder::Segment, "0000000000000002").unwrap();
+    Disk::remove(&mut disk, Folder::Segment, "0000000000000002").unwrap();
     for _ in 0..2 {
         let (spool, recovered) = open(disk);
         let ids = recovered.messages.iter().map(|m| m.queue_id.as_u64());
@@ -158,6 +161,29 @@ fn a_segment_that_is_gone_does_not_stop_the_queue_and_what_it_proved_keeps_its_p
         assert!(matches!(recovered.findings[..], [Finding::Rotten(_)]));
         disk = spool.into_disk();
     }
+}
+
+#[test]
+fn a_body_that_is_gone_is_said_and_does_not_stop_the_queue() {
+    let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));
+    spool.commit(&[message(1)]).unwrap();
+    let (number, _) = spool.new_body().unwrap();
+    let Entry::Accept(mut large) = message(2) else {
+        unreachable!("a message is accepted")
+    };
+    large.content = Content::Body(Body {
+        number,
+        octets: 0,
+        checksum: 0,
+    });
+    spool.commit(&[Entry::Accept(large)]).unwrap();
+    let mut disk = spool.into_disk();
+    let name = format!("{number:016x}");
+    Disk::remove(&mut disk, Folder::Body, &name).unwrap();
+    let (spool, recovered) = open(disk);
+    assert_eq!(recovered.messages.len(), 2);
+    assert_eq!(recovered.findings, [Finding::BodyGone(name)]);
+    assert!(spool.read(QueueId::from_u64(1)).is_ok());
 }
 
 /// Whether a message of so many octets is taken when the call of this number, from the commit on, fails.

@@ -1,7 +1,7 @@
 //! A second reading of what a client says, as simple as can be: CRLF ends a command, CRLF.CRLF ends content,
 //! each of them is answered once.
 
-use super::PARAMETERS;
+use super::{PARAMETERS, is_full};
 use mail::limits;
 
 /// What was read so far.
@@ -59,6 +59,10 @@ impl Model {
         match kept {
             Some((kept, eight_bit)) => {
                 assert!(good, "refused by the model");
+                if !is_full(kept) {
+                    // Mail was taken: a new count of what goes wrong begins.
+                    self.faults = 0;
+                }
                 assert_eq!(kept, content);
                 assert_eq!(eight_bit, !content.is_ascii());
             }

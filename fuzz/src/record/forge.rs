@@ -2,7 +2,6 @@
 //! It is here and not there so that a change of the format by accident does not go unseen.
 
 use queue::spool::{Disk, Folder};
-use sim::disk::LyingDisk;
 
 /// Octets of a block: batches start on one.
 pub const BLOCK: usize = 4096;
@@ -19,7 +18,7 @@ fn put4(octets: &mut [u8], at: usize, number: u32) {
 }
 
 /// All of a file.
-pub fn read(disk: &LyingDisk, folder: Folder, name: &str) -> Vec<u8> {
+pub fn read<D: Disk>(disk: &D, folder: Folder, name: &str) -> Vec<u8> {
     let file = disk.open(folder, name).expect("it was listed");
     let octets = disk.len(&file).expect("it is open");
     let mut all = vec![0; usize::try_from(octets).expect("it is in memory")];
@@ -28,7 +27,7 @@ pub fn read(disk: &LyingDisk, folder: Folder, name: &str) -> Vec<u8> {
 }
 
 /// Writes all of a file, for good.
-pub fn write(disk: &mut LyingDisk, folder: Folder, name: &str, octets: &[u8]) {
+pub fn write<D: Disk>(disk: &mut D, folder: Folder, name: &str, octets: &[u8]) {
     let file = disk
         .open(folder, name)
         .or_else(|_| disk.create(folder, name));

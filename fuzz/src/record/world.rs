@@ -183,7 +183,7 @@ impl World {
     /// The blocks of a batch that lies in the log.
     fn stolen(&mut self, block: usize) -> Vec<u8> {
         let disk = self.spool().disk_mut();
-        let names = disk.list(Folder::Segment).expect("listing works");
+        let names = Disk::list(disk, Folder::Segment).expect("listing works");
         let Some(name) = names.iter().find(|name| !name.starts_with("free")) else {
             return Vec::new();
         };
@@ -201,7 +201,7 @@ impl World {
         let made = self.spool().new_body();
         let written = made.and_then(|(number, file)| {
             let disk = self.spool().disk_mut();
-            disk.write_at(&file, 0, &content).map(|()| number)
+            Disk::write_at(disk, &file, 0, &content).map(|()| number)
         });
         let Ok(number) = written else {
             self.written.remove(&queue_id);
@@ -436,7 +436,7 @@ impl World {
                 Content::Body(body) => {
                     let octets = spool.open_body(&body).and_then(|file| {
                         let mut octets = vec![0; believed.octets.len() + 1];
-                        let read = spool.disk_mut().read_at(&file, 0, &mut octets)?;
+                        let read = Disk::read_at(spool.disk_mut(), &file, 0, &mut octets)?;
                         octets.truncate(read);
                         Ok(octets)
                     });
@@ -456,7 +456,7 @@ impl World {
         } else {
             Folder::Segment
         };
-        let names = self.spool().disk_mut().list(folder).expect("listing works");
+        let names = Disk::list(self.spool().disk_mut(), folder).expect("listing works");
         let chosen = octets.below(names.len());
         names.into_iter().nth(chosen).map(|name| (folder, name))
     }
@@ -471,7 +471,7 @@ impl World {
         };
         let bit = usize::from(octets.number()) * 8 + usize::from(octets.octet() & 7);
         let disk = self.spool().disk_mut();
-        if let Ok(file) = disk.open(folder, &name) {
+        if let Ok(file) = Disk::open(disk, folder, &name) {
             disk.rot(file, bit);
         }
         let hurt = if self.hurt == Hurt::No {
@@ -522,8 +522,8 @@ impl World {
         let disk = self.spool().disk_mut();
         match file {
             Some((folder, old)) if rename => {
-                let _ = disk.rename(folder, &old, &name);
-                let _ = disk.sync_folder(folder);
+                let _ = Disk::rename(disk, folder, &old, &name);
+                let _ = Disk::sync_folder(disk, folder);
             }
             _ => forge::write(disk, folder, &name, content),
         }

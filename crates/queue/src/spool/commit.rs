@@ -27,7 +27,17 @@ impl<D: Disk> Spool<D> {
 
     /// Makes entries durable, all of them or none, with one sync; then they may be acknowledged.
     pub fn commit(&mut self, entries: &[Entry]) -> Result<(), CommitError> {
-        self.sync_bodies(entries)?;
+        self.sync_bodies(entries, false)?;
+        self.commit_records(entries)
+    }
+
+    /// The same at the start, for what was durable before: a body that is gone is damage, and no reason to stop.
+    pub(super) fn commit_again(&mut self, entries: &[Entry]) -> Result<(), CommitError> {
+        self.sync_bodies(entries, true)?;
+        self.commit_records(entries)
+    }
+
+    fn commit_records(&mut self, entries: &[Entry]) -> Result<(), CommitError> {
         let records: Vec<(Head, Vec<u8>)> = entries.iter().map(format::of_entry).collect();
         let accepts = entries
             .iter()
@@ -59,7 +69,7 @@ impl<D: Disk> Spool<D> {
     }
 
     /// Bodies first: a record must not name what is not there.
-    fn sync_bodies(&mut self, entries: &[Entry]) -> io::Result<()> {
+    fn sync_bodies(&mut self, entries: &[Entry], may_be_gone: bool) -> io::Result<()> {
         let mut any = false;
         for entry in entries {
             if let Entry::Accept(Accepted {
@@ -68,9 +78,13 @@ impl<D: Disk> Spool<D> {
             }) = entry
                 && !self.options.faults.no_body_sync
             {
-                let file = self.open_body(body)?;
-                self.disk.sync(&file)?;
-                any = true;
+                match self.open_body(body) {
+                    Err(error) if may_be_gone && error.kind() == io::ErrorKind::NotFound => {}
+                    file => {
+                        self.disk.sync(&file?)?;
+                        any = true;
+                    }
+                }
             }
         }
         if any {

@@ -38,6 +38,8 @@ pub enum Finding {
     Rotten(String),
     /// Bodies that no message names were removed.
     Bodies(usize),
+    /// A body that a message names is not there.
+    BodyGone(String),
 }
 
 impl fmt::Display for Finding {
@@ -53,6 +55,12 @@ impl fmt::Display for Finding {
             ),
             Finding::Bodies(count) => {
                 write!(f, "{count} bodies that belong to no message were removed")
+            }
+            Finding::BodyGone(name) => {
+                write!(
+                    f,
+                    "DAMAGED: the file {name} in body/, a message's content, is gone"
+                )
             }
         }
     }
@@ -189,7 +197,7 @@ impl<D: Disk> Spool<D> {
             if entries.is_empty() {
                 continue;
             }
-            self.commit(&entries).map_err(|error| match error {
+            self.commit_again(&entries).map_err(|error| match error {
                 super::CommitError::Disk(error) => error,
                 super::CommitError::TooLarge => io::Error::other("a batch larger than a segment"),
             })?;
@@ -264,7 +272,7 @@ impl<D: Disk> Spool<D> {
     }
 
     fn remove_bodies(&mut self, recovered: &mut Recovered) -> io::Result<()> {
-        let named: BTreeSet<u64> = self
+        let mut named: BTreeSet<u64> = self
             .known
             .values()
             .filter_map(|known| known.body)
@@ -276,10 +284,12 @@ impl<D: Disk> Spool<D> {
                 continue;
             };
             self.next_body = self.next_body.max(number + 1);
-            if !named.contains(&number) && self.disk.remove(Folder::Body, &name).is_ok() {
+            if !named.remove(&number) && self.disk.remove(Folder::Body, &name).is_ok() {
                 removed += 1;
             }
         }
+        let gone = named.into_iter().map(super::body_name);
+        recovered.findings.extend(gone.map(Finding::BodyGone));
         if removed > 0 {
             recovered.findings.push(Finding::Bodies(removed));
         }
