@@ -41,14 +41,17 @@ pub fn limits(
         let rate = log(folder, &content, batch, time)?;
         push(format!("log, {batch} a fdatasync"), rate);
     }
-    for threads in [1, 20] {
-        let rate = maildir(folder, &content, threads, time)?;
-        push(format!("Maildir, {threads} at once"), rate);
+    for (threads, batch) in [(1, 1), (20, 1), (4, 20)] {
+        let rate = maildir(folder, &content, threads, batch, time)?;
+        push(
+            format!("Maildir, {threads} threads, {batch} a folder sync"),
+            rate,
+        );
     }
-    push(
-        "Maildir, 20 a syncfs".into(),
-        maildir_by_syncfs(folder, &content, 20, time)?,
-    );
+    for batch in [20, 100] {
+        let rate = maildir_by_syncfs(folder, &content, batch, time)?;
+        push(format!("Maildir, {batch} a syncfs"), rate);
+    }
     for sessions in sessions {
         let rate = loopback(sink, manner, *sessions, time)?;
         push(format!("SMTP into the sink, {sessions} sessions"), rate);
@@ -95,20 +98,29 @@ fn log(folder: &Path, content: &[u8], batch: usize, time: Duration) -> io::Resul
     Ok(rate)
 }
 
-/// Each message a file: written in `tmp/`, fsync, rename into `new/`, fsync of that folder.
-fn maildir(folder: &Path, content: &[u8], threads: usize, time: Duration) -> io::Result<f64> {
+/// Each message a file: written in `tmp/`, fsync, rename into `new/`; then fsync of that folder for `batch` of them.
+fn maildir(
+    folder: &Path,
+    content: &[u8],
+    threads: usize,
+    batch: usize,
+    time: Duration,
+) -> io::Result<f64> {
     let maildir = folder.join("maildir");
     crate::maildir::create(&maildir)?;
+    let (tmp, new) = (maildir.join("tmp"), maildir.join("new"));
     let (number, began) = (AtomicUsize::new(0), Instant::now());
     let work = || {
         while began.elapsed() < time {
-            let name = number.fetch_add(1, Ordering::Relaxed).to_string();
-            let (tmp, new) = (maildir.join("tmp").join(&name), maildir.join("new"));
-            let mut file = File::create_new(&tmp)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&tmp, new.join(&name))?;
-            File::open(new)?.sync_all()?;
+            let first = number.fetch_add(batch, Ordering::Relaxed);
+            for number in first..first + batch {
+                let name = number.to_string();
+                let mut file = File::create_new(tmp.join(&name))?;
+                file.write_all(content)?;
+                file.sync_all()?;
+                fs::rename(tmp.join(&name), new.join(&name))?;
+            }
+            File::open(&new)?.sync_all()?;
         }
         Ok(())
     };
