@@ -5,6 +5,7 @@ use crate::message::Template;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
@@ -17,6 +18,9 @@ const STALL_WAIT: Timespec = Timespec {
     tv_sec: 60,
     tv_nsec: 0,
 };
+/// Connections that wait for their greeting at once. OpenSMTPD listens with a backlog of 5, and a connection beyond
+/// it is answered by a cookie, forgotten, and never greeted.
+const UNGREETED_MAX: usize = 4;
 /// Octets asked of a socket at once; replies are short.
 const READ_OCTETS: usize = 4096;
 
@@ -102,12 +106,25 @@ pub fn run(plan: &Plan, template: &mut Template) -> io::Result<Sent> {
     };
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let mut sessions: Vec<Option<Session>> = Vec::new();
-    for place in 0..plan.sessions.min(plan.messages) {
-        sessions.push(Some(connect(plan, &epoll, place)?));
-    }
+    sessions.resize_with(plan.sessions.min(plan.messages), || None);
+    let mut unconnected: VecDeque<usize> = (0..sessions.len()).collect();
+    let mut ungreeted = 0;
     let mut open = sessions.len();
     let mut events = Vec::with_capacity(plan.sessions.max(1));
     while open > 0 {
+        while ungreeted < UNGREETED_MAX
+            && let Some(place) = unconnected.pop_front()
+        {
+            if work.has_more() {
+                sessions[place] = Some(connect(plan, &epoll, place)?);
+                ungreeted += 1;
+            } else {
+                open -= 1;
+            }
+        }
+        if open == 0 {
+            break;
+        }
         if epoll::wait(&epoll, spare_capacity(&mut events), Some(&STALL_WAIT))? == 0 {
             let states: Vec<State> = sessions.iter().flatten().map(|s| s.state).collect();
             return Err(io::Error::other(format!(
@@ -119,15 +136,15 @@ pub fn run(plan: &Plan, template: &mut Template) -> io::Result<Sent> {
             let Some(Some(session)) = sessions.get_mut(place) else {
                 continue;
             };
-            if session.turn(&mut work)? {
-                continue;
+            let was_ungreeted = session.state == State::Greeting;
+            let goes_on = session.turn(&mut work)?;
+            if was_ungreeted && session.state != State::Greeting {
+                ungreeted -= 1;
             }
-            // Dropped, the socket leaves the epoll by itself.
-            sessions[place] = None;
-            if work.has_more() {
-                sessions[place] = Some(connect(plan, &epoll, place)?);
-            } else {
-                open -= 1;
+            if !goes_on {
+                // Dropped, the socket leaves the epoll by itself.
+                sessions[place] = None;
+                unconnected.push_back(place);
             }
         }
     }

@@ -139,6 +139,11 @@ impl Connection {
             };
             self.input.extend_from_slice(&buffer[..read]);
             let go_on = self.take(arrivals);
+            if self.out.is_empty() {
+                // A client that sends a content in small pieces may wait for each to be acknowledged (Nagle's
+                // algorithm); without a reply to ride on that takes 40 ms, and would be all that is measured.
+                rustix::net::sockopt::set_tcp_quickack(&self.stream, true)?;
+            }
             self.flush()?;
             if !go_on || self.input.len() > MESSAGE_OCTETS {
                 return Ok(false);
