@@ -61,6 +61,8 @@ pub struct Manner {
 /// What was found with the clock.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Timed {
+    /// Which round it was, from 1.
+    pub round: usize,
     /// Messages sent, and arrived.
     pub messages: usize,
     /// From the first connection to the last arrival.
@@ -139,7 +141,13 @@ pub fn new_tag() -> Tag {
 impl Bench<'_> {
     /// A short load that says how fast the server is about, and has it start what it starts on demand; then the load
     /// that is timed, of about `time`.
-    pub fn time(&self, workload: Workload, sessions: usize, time: Duration) -> io::Result<Timed> {
+    pub fn time(
+        &self,
+        workload: Workload,
+        sessions: usize,
+        time: Duration,
+        round: usize,
+    ) -> io::Result<Timed> {
         let warm_up = Amount::Time(time / 5);
         let (sent, last) = self.send(workload, sessions, warm_up)?;
         let rate = as_f64(sent.accepted) / seconds_between(&sent, last);
@@ -163,6 +171,7 @@ impl Bench<'_> {
             f64::from(sent.answer_micros[place]) / 1000.0
         };
         Ok(Timed {
+            round,
             messages: sent.accepted,
             seconds: seconds_between(&sent, last),
             cpu_seconds: cpu.as_secs_f64(),

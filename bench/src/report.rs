@@ -5,6 +5,9 @@ use crate::raw::Limit;
 use serde::Serialize;
 use std::fmt::Write as _;
 
+/// The server that ratios are of.
+const OURS: &str = "Ringmail";
+
 /// All that was found.
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -18,10 +21,14 @@ pub struct Report {
     pub manner: Manner,
     /// The servers, in the order they took turns.
     pub servers: Vec<Named>,
+    /// Servers that could not be measured here, and why.
+    pub left_out: Vec<String>,
     /// The machine's limits, each round's.
     pub limits: Vec<Vec<Limit>>,
     /// The cells.
     pub cells: Vec<Cell>,
+    /// What went wrong.
+    pub failures: Vec<String>,
 }
 
 /// A server and what its 250 is worth.
@@ -46,8 +53,6 @@ pub struct Cell {
     pub timed: Vec<Timed>,
     /// Where it was counted.
     pub counted: Option<Counted>,
-    /// What went wrong.
-    pub failures: Vec<String>,
 }
 
 /// The middle one of several figures, and the lowest and highest.
@@ -87,16 +92,10 @@ impl Report {
                 sessions,
                 timed: Vec::new(),
                 counted: None,
-                failures: Vec::new(),
             });
             self.cells.len() - 1
         });
         &mut self.cells[place]
-    }
-
-    /// Whether anything went wrong.
-    pub fn has_failures(&self) -> bool {
-        self.cells.iter().any(|cell| !cell.failures.is_empty())
     }
 
     /// The tables, in Markdown.
@@ -122,7 +121,11 @@ impl Report {
         for server in &self.servers {
             let _ = writeln!(text, "- {}: 250 is {}.", server.name, server.durability);
         }
-        text.push_str("\nMessages per second end to end: median (lowest to highest), and Ringmail's ratio to the fastest other.\n\n");
+        for why in &self.left_out {
+            let _ = writeln!(text, "- Left out: {why}.");
+        }
+        text.push_str("\nMessages per second end to end: median (lowest to highest), and Ringmail's ratio to the \
+             fastest other, round by round.\n\n");
         text.push_str(&table(&self.rates()));
         text.push_str("\nThe machine's limits in the same rounds, messages per second.\n\n");
         text.push_str(&table(&self.limit_rows()));
@@ -131,15 +134,8 @@ impl Report {
              switches a message, highest sum of PSS; from the end of content to its 250, median and 99th of 100.\n\n",
         );
         text.push_str(&table(&self.costs()));
-        for cell in &self.cells {
-            for failure in &cell.failures {
-                let (server, workload) = (cell.server, cell.workload.name());
-                let _ = writeln!(
-                    text,
-                    "\nFailed: {server}, {workload}, {} sessions: {failure}",
-                    cell.sessions
-                );
-            }
+        for failure in &self.failures {
+            let _ = writeln!(text, "\nFailed: {failure}");
         }
         text
     }
@@ -187,16 +183,27 @@ impl Report {
                 Some(s) => format!("{:.0} ({:.0} to {:.0})", s.median, s.low, s.high),
                 None => "-".into(),
             }));
-            let ours = rates.first().copied().flatten().map(|s| s.median);
-            let others = rates.iter().skip(1).flatten().map(|s| s.median);
-            let best = others.reduce(f64::max);
-            row.push(match (ours, best) {
-                (Some(ours), Some(best)) => format!("{:.2}", ours / best),
-                _ => "-".into(),
-            });
+            row.push(self.ratio(kind).map_or("-".into(), |s| {
+                format!("{:.2} ({:.2} to {:.2})", s.median, s.low, s.high)
+            }));
             rows.push(row);
         }
         rows
+    }
+
+    /// The ratio to the fastest other, round by round.
+    fn ratio(&self, kind: (Workload, usize)) -> Option<Spread> {
+        let ours = &self.find(OURS, kind)?.timed;
+        let others = self
+            .cells
+            .iter()
+            .filter(|cell| cell.server != OURS && (cell.workload, cell.sessions) == kind);
+        let others: Vec<&Timed> = others.flat_map(|cell| &cell.timed).collect();
+        spread(ours.iter().filter_map(|ours| {
+            let same_round = others.iter().filter(|other| other.round == ours.round);
+            let best = same_round.map(|other| other.rate()).reduce(f64::max)?;
+            Some(ours.rate() / best)
+        }))
     }
 
     fn limit_rows(&self) -> Vec<Vec<String>> {

@@ -1,5 +1,8 @@
 //! The servers that are measured: how each is started with the same work to do, and what its 250 is worth.
 
+mod cage;
+mod opensmtpd;
+mod postfix;
 mod ringmail;
 
 use crate::load::USERS;
@@ -18,6 +21,8 @@ pub trait Server {
     fn name(&self) -> &'static str;
     /// What the 250 after content is worth when the power fails.
     fn durability(&self) -> &'static str;
+    /// Fetches what it needs; an error says why it cannot be measured here.
+    fn prepare(&self) -> Result<(), String>;
     /// Starts it with an empty queue below `folder`, an empty folder of its own; mail that is not for the local
     /// domain goes to `sink`. It serves when this is back.
     fn start(&self, folder: &Path, sink: SocketAddr) -> io::Result<Box<dyn Running>>;
@@ -35,7 +40,16 @@ pub trait Running {
 
 /// All servers, in the order they take turns.
 pub fn all() -> Vec<Box<dyn Server>> {
-    vec![Box::new(ringmail::Ringmail)]
+    vec![
+        Box::new(ringmail::Ringmail),
+        Box::new(postfix::Postfix {
+            in_flow_delay: true,
+        }),
+        Box::new(postfix::Postfix {
+            in_flow_delay: false,
+        }),
+        Box::new(opensmtpd::OpenSmtpd),
+    ]
 }
 
 /// The names of the local domain's users.

@@ -1,7 +1,6 @@
-#!/bin/sh
 # Makes the root that a server from a Debian package believes to live on, in a mount namespace of its own: programs
 # from the package, `etc`, `var` and `mail` from HOME, which lies on a real disk. Then runs COMMAND in it.
-# Usage: unshare --mount --pid --fork --kill-child sh cage.sh PACKAGES HOME COMMAND...
+# Usage: unshare --mount --pid --fork --kill-child sh -c THIS cage PACKAGES HOME COMMAND...
 set -e
 packages=$1 home=$2
 shift 2

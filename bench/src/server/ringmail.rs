@@ -29,6 +29,15 @@ impl Server for Ringmail {
         "durable: one sync for all that came together"
     }
 
+    fn prepare(&self) -> Result<(), String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        if program.with_file_name("ringmail").is_file() {
+            Ok(())
+        } else {
+            Err("the program is not built: cargo build --release -p ringmail".into())
+        }
+    }
+
     fn start(&self, folder: &Path, sink: SocketAddr) -> io::Result<Box<dyn Running>> {
         let port = tests::free_port();
         let users: Vec<String> = users().map(|user| format!("\"{user}\"")).collect();
