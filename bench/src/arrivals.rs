@@ -17,7 +17,8 @@ struct Shared {
 }
 
 struct Ledger {
-    tag: Tag,
+    /// `None`: all that is whole counts.
+    tag: Option<Tag>,
     /// By number; grows.
     seen: Vec<bool>,
     twice: usize,
@@ -46,6 +47,15 @@ impl Faults {
 impl Arrivals {
     /// Nothing came yet.
     pub fn new(tag: Tag) -> Self {
+        Self::of(Some(tag))
+    }
+
+    /// The same for all loads together; what comes twice is not noticed.
+    pub fn of_all() -> Self {
+        Self::of(None)
+    }
+
+    fn of(tag: Option<Tag>) -> Self {
         let ledger = Mutex::new(Ledger {
             tag,
             seen: Vec::new(),
@@ -75,8 +85,12 @@ impl Arrivals {
             ledger.spoilt += 1;
             return;
         };
+        if ledger.tag.is_none() {
+            self.0.came.fetch_add(1, Ordering::Release);
+            return;
+        }
         // Mail of an earlier load is late, and nothing to this one.
-        if tag != ledger.tag {
+        if ledger.tag != Some(tag) {
             return;
         }
         if ledger.seen.len() <= number {

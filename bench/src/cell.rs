@@ -38,15 +38,6 @@ impl Workload {
     }
 }
 
-/// How much is sent.
-#[derive(Clone, Copy, Debug)]
-pub enum Amount {
-    /// So many messages.
-    Messages(usize),
-    /// As many as are begun in this time.
-    Time(Duration),
-}
-
 /// How messages are sent, the same for all cells.
 #[derive(Clone, Debug, Serialize)]
 pub struct Manner {
@@ -139,8 +130,8 @@ pub fn new_tag() -> Tag {
 }
 
 impl Bench<'_> {
-    /// A short load that says how fast the server is about, and has it start what it starts on demand; then the load
-    /// that is timed, of about `time`.
+    /// A short load that has the server start what it starts on demand; then the load that is timed: messages are begun
+    /// for `time`, and the last arrival ends it.
     pub fn time(
         &self,
         workload: Workload,
@@ -148,21 +139,12 @@ impl Bench<'_> {
         time: Duration,
         round: usize,
     ) -> io::Result<Timed> {
-        let warm_up = Amount::Time(time / 5);
-        let (sent, last) = self.send(workload, sessions, warm_up)?;
-        let rate = as_f64(sent.accepted) / seconds_between(&sent, last);
-        let messages = (rate * time.as_secs_f64()).round().clamp(1.0, 1e7);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "clamped to what fits"
-        )]
-        let messages = (messages as usize).max(sessions);
+        self.send(workload, sessions, time / 5)?;
         // What the warm-up left to be written is written before.
         rustix::fs::sync();
         let load_average = load_average();
         let before = self.group.cpu();
-        let (mut sent, last) = self.send(workload, sessions, Amount::Messages(messages))?;
+        let (mut sent, last) = self.send(workload, sessions, time)?;
         self.group.wait_idle();
         let cpu = self.group.cpu().saturating_sub(before);
         sent.answer_micros.sort_unstable();
@@ -188,11 +170,11 @@ impl Bench<'_> {
         sessions: usize,
         time: Duration,
     ) -> io::Result<Counted> {
-        self.send(workload, sessions, Amount::Time(time / 5))?;
+        self.send(workload, sessions, time / 5)?;
         self.group.wait_idle();
         let counter = Counter::start(self.group);
         let memory = Memory::start(self.group)?;
-        let sent = self.send(workload, sessions, Amount::Time(time));
+        let sent = self.send(workload, sessions, time);
         self.group.wait_idle();
         let memory_octets = memory.stop();
         let counts = counter.and_then(Counter::stop);
@@ -215,14 +197,10 @@ impl Bench<'_> {
         &self,
         workload: Workload,
         sessions: usize,
-        amount: Amount,
+        time: Duration,
     ) -> io::Result<(Sent, Instant)> {
         let tag = new_tag();
         let arrivals = Arrivals::new(tag);
-        let (messages, time) = match amount {
-            Amount::Messages(messages) => (messages, None),
-            Amount::Time(time) => (usize::MAX, Some(time)),
-        };
         let domain = match workload {
             Workload::Maildir => LOCAL_DOMAIN,
             Workload::Relay => RELAY_DOMAIN,
@@ -231,8 +209,8 @@ impl Bench<'_> {
             to: self.server.address(),
             domain: domain.into(),
             sessions,
-            messages,
-            time,
+            messages: usize::MAX,
+            time: Some(time),
             per_connection: self.manner.per_connection,
             pipelining: self.manner.pipelining,
         };

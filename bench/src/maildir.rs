@@ -92,7 +92,7 @@ impl Drop for Watch {
 }
 
 fn drain(events: &OwnedFd) -> usize {
-    let mut buffer = [const { MaybeUninit::uninit() }; 32 * 1024];
+    let mut buffer = vec![const { MaybeUninit::uninit() }; 64 * 1024];
     let mut reader = inotify::Reader::new(events, &mut buffer);
     let mut came = 0;
     // Ends with EAGAIN when there is nothing more.

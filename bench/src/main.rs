@@ -123,7 +123,7 @@ fn only_load(
 }
 
 fn only_sink(port: u16) -> io::Result<bool> {
-    let arrivals = arrivals::Arrivals::new(cell::new_tag());
+    let arrivals = arrivals::Arrivals::of_all();
     let sink = sink::Sink::start(port, arrivals.clone())?;
     println!("the sink listens on {}", sink.address());
     let mut known = 0;

@@ -305,7 +305,7 @@ mod tests {
         let script = "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done'; sleep 100";
         let child = group.birth(|| Command::new("sh").args(["-c", script]).spawn());
         let mut child = child.unwrap().unwrap();
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + Duration::from_mins(1);
         while group.cpu() < Duration::from_millis(30) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -5,7 +5,7 @@ use crate::arrivals::Arrivals;
 use crate::cell::{self, Bench, Manner, Workload};
 use crate::measure::Group;
 use crate::raw;
-use crate::report::{Named, Report};
+use crate::report::{Cell, Named, Report};
 use crate::server::{self, Server};
 use crate::sink::Sink;
 use clap::Args;
@@ -24,8 +24,8 @@ pub struct Plan {
     /// Rounds
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Seconds that a measurement takes, about
-    #[arg(long, default_value_t = 4.0)]
+    /// Seconds in which the messages of a measurement are begun
+    #[arg(long, default_value_t = 3.0)]
     seconds: f64,
     /// Sessions at once
     #[arg(long, value_delimiter = ',', default_value = "1,20,100")]
@@ -41,7 +41,15 @@ pub struct Plan {
     no_counts: bool,
 }
 
-/// Runs it, prints the tables, and keeps them below `target/bench`; false when a cell failed.
+/// The run, and what it found so far.
+struct Run<'a> {
+    plan: &'a Plan,
+    folder: PathBuf,
+    sink: Sink,
+    report: Report,
+}
+
+/// Runs it, prints the tables, and keeps them below `target/bench`; false when something failed.
 pub fn run(plan: &Plan, manner: Manner) -> io::Result<bool> {
     let (rounds, seconds) = if plan.quick {
         (1, 1.0)
@@ -49,155 +57,141 @@ pub fn run(plan: &Plan, manner: Manner) -> io::Result<bool> {
         (plan.rounds, plan.seconds)
     };
     let time = Duration::from_secs_f64(seconds);
-    let folder = folder()?;
-    let sink = Sink::start(0, Arrivals::new(cell::new_tag()))?;
-    let meant = |server: &Box<dyn Server>| {
-        let name = server.name().to_lowercase();
-        plan.servers.is_empty()
-            || plan
-                .servers
-                .iter()
-                .any(|s| name.contains(&s.to_lowercase()))
+    let (servers, left_out) = servers(&plan.servers);
+    let mut run = Run {
+        plan,
+        folder: folder()?,
+        sink: Sink::start(0, Arrivals::of_all())?,
+        report: empty_report(manner, &servers, left_out)?,
     };
-    let mut left_out = Vec::new();
-    let prepared = |server: &Box<dyn Server>| {
-        let ready = server.prepare();
-        if let Err(why) = &ready {
-            left_out.push(format!("{}: {why}", server.name()));
+    for round in 1..=rounds {
+        let manner = &run.report.manner;
+        let limits = raw::limits(&run.folder, &run.sink, manner, &plan.sessions, time / 4)?;
+        run.report.limits.push(limits);
+        for server in &servers {
+            run.turn(&**server, &format!("round {round}"), |bench, cell| {
+                let timed = bench.time(cell.workload, cell.sessions, time, round)?;
+                cell.timed.push(timed);
+                Ok(format!("{:.0} messages/s", timed.rate()))
+            });
         }
-        ready.is_ok()
-    };
-    let servers: Vec<Box<dyn Server>> = server::all()
-        .into_iter()
-        .filter(meant)
-        .filter(prepared)
-        .collect();
-    let mut report = Report {
-        began: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs(),
-        cores: std::thread::available_parallelism()?.get(),
-        kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?
-            .trim()
-            .to_owned(),
-        manner,
-        servers: servers
-            .iter()
-            .map(|server| Named {
-                name: server.name(),
-                durability: server.durability(),
+    }
+    for server in servers.iter().filter(|_| !plan.no_counts) {
+        run.turn(&**server, "counts", |bench, cell| {
+            let counted = bench.count(cell.workload, cell.sessions, time / 2)?;
+            cell.counted = Some(counted);
+            Ok(match counted.kernel {
+                Some(kernel) => format!("{:.2} syncs a message", kernel.syncs),
+                None => "syncs cannot be counted here".into(),
             })
-            .collect(),
+        });
+    }
+    run.keep()
+}
+
+/// The servers that are meant and can be measured here; of the others, why not.
+fn servers(meant: &[String]) -> (Vec<Box<dyn Server>>, Vec<String>) {
+    let (mut servers, mut left_out) = (Vec::new(), Vec::new());
+    for server in server::all() {
+        let name = server.name().to_lowercase();
+        if !meant.is_empty() && !meant.iter().any(|part| name.contains(&part.to_lowercase())) {
+            continue;
+        }
+        match server.prepare() {
+            Ok(()) => servers.push(server),
+            Err(why) => left_out.push(format!("{}: {why}", server.name())),
+        }
+    }
+    (servers, left_out)
+}
+
+fn empty_report(
+    manner: Manner,
+    servers: &[Box<dyn Server>],
+    left_out: Vec<String>,
+) -> io::Result<Report> {
+    let began = SystemTime::now().duration_since(UNIX_EPOCH);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let named = servers.iter().map(|server| Named {
+        name: server.name(),
+        durability: server.durability(),
+    });
+    Ok(Report {
+        began: began.unwrap_or_default().as_secs(),
+        cores: std::thread::available_parallelism()?.get(),
+        kernel: kernel.trim().to_owned(),
+        manner,
+        servers: named.collect(),
         left_out,
         limits: Vec::new(),
         cells: Vec::new(),
         failures: Vec::new(),
-    };
-    for round in 1..=rounds {
-        let limits = raw::limits(&folder, &sink, &report.manner, &plan.sessions, time / 4)?;
-        report.limits.push(limits);
-        for server in &servers {
-            turn(
-                &folder,
-                &**server,
-                &sink,
-                &mut report,
-                plan,
-                &format!("round {round}"),
-                |bench, workload, sessions, cell| {
-                    let timed = bench.time(workload, sessions, time, round)?;
-                    cell.timed.push(timed);
-                    Ok(format!("{:.0} messages/s", timed.rate()))
-                },
-            );
-        }
-    }
-    if !plan.no_counts {
-        for server in &servers {
-            turn(
-                &folder,
-                &**server,
-                &sink,
-                &mut report,
-                plan,
-                "counts",
-                |bench, workload, sessions, cell| {
-                    let counted = bench.count(workload, sessions, time / 2)?;
-                    cell.counted = Some(counted);
-                    let syncs = counted
-                        .kernel
-                        .map(|k| format!("{:.2} syncs a message", k.syncs));
-                    Ok(syncs.unwrap_or_else(|| "syncs cannot be counted here".into()))
-                },
-            );
-        }
-    }
-    let markdown = report.markdown();
-    println!("\n{markdown}");
-    for name in ["latest".to_owned(), report.began.to_string()] {
-        fs::write(
-            folder.join(format!("{name}.json")),
-            serde_json::to_vec_pretty(&report)?,
-        )?;
-        fs::write(folder.join(format!("{name}.md")), &markdown)?;
-    }
-    println!("kept in {}", folder.join("latest.{json,md}").display());
-    // Where everything must be there, what is left out is a failure.
-    let all_there = report.left_out.is_empty() || std::env::var("CI").as_deref() != Ok("true");
-    Ok(all_there && report.failures.is_empty())
+    })
 }
 
-/// One server's turn: started anew, measured in each cell, ended.
-fn turn(
-    folder: &Path,
-    server: &dyn Server,
-    sink: &Sink,
-    report: &mut Report,
-    plan: &Plan,
-    what: &str,
-    mut measure: impl FnMut(&Bench<'_>, Workload, usize, &mut crate::report::Cell) -> io::Result<String>,
-) {
-    let manner = report.manner.clone();
-    let name = server.name();
-    let kinds = plan
-        .workloads
-        .iter()
-        .flat_map(|w| plan.sessions.iter().map(move |s| (*w, *s)));
-    let group = Arc::new(Group::new("server"));
-    let started = fresh_folder(folder, name).and_then(|home| {
-        let started = group.birth(|| server.start(&home, sink.address()))??;
-        Ok((home, started))
-    });
-    let (home, running) = match started {
-        Ok(started) => started,
-        Err(error) => {
-            eprintln!("{what}, {name}: {error}");
-            report.failures.push(format!("{what}, {name}: {error}"));
-            return;
-        }
-    };
-    let bench = Bench {
-        sink,
-        server: &*running,
-        group: &group,
-        manner: &manner,
-    };
-    for (workload, sessions) in kinds {
-        let cell = report.cell(name, workload, sessions);
-        let said = measure(&bench, workload, sessions, cell).unwrap_or_else(|error| {
-            let which = format!("{name}, {}, {sessions} sessions", workload.name());
-            report.failures.push(format!("{what}, {which}: {error}"));
-            format!("failed: {error}\n{}", running.last_words())
+impl Run<'_> {
+    /// One server's turn: started anew, measured in each cell, ended.
+    fn turn(
+        &mut self,
+        server: &dyn Server,
+        what: &str,
+        mut measure: impl FnMut(&Bench<'_>, &mut Cell) -> io::Result<String>,
+    ) {
+        let name = server.name();
+        let group = Arc::new(Group::new("server"));
+        let address = self.sink.address();
+        let started = fresh_folder(&self.folder, name).and_then(|home| {
+            let started = group.birth(|| server.start(&home, address))??;
+            Ok((home, started))
         });
-        eprintln!(
-            "{what}, {name}, {}, {sessions} sessions: {said}",
-            workload.name()
-        );
+        let (home, running) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                eprintln!("{what}, {name}: {error}");
+                let failure = format!("{what}, {name}: {error}");
+                return self.report.failures.push(failure);
+            }
+        };
+        let manner = self.report.manner.clone();
+        let bench = Bench {
+            sink: &self.sink,
+            server: &*running,
+            group: &group,
+            manner: &manner,
+        };
+        for workload in &self.plan.workloads {
+            for sessions in &self.plan.sessions {
+                let which = format!("{what}, {name}, {}, {sessions} sessions", workload.name());
+                let cell = self.report.cell(name, *workload, *sessions);
+                match measure(&bench, cell) {
+                    Ok(said) => eprintln!("{which}: {said}"),
+                    Err(error) => {
+                        eprintln!("{which}: failed: {error}\n{}", running.last_words());
+                        self.report.failures.push(format!("{which}: {error}"));
+                    }
+                }
+            }
+        }
+        drop(running);
+        // A folder that cannot be removed is in nobody's way: the next turn has another.
+        let _ = fs::remove_dir_all(home);
     }
-    drop(running);
-    // A folder that cannot be removed is in nobody's way: the next turn has another.
-    let _ = fs::remove_dir_all(home);
+
+    /// Prints the tables and keeps them; whether all went well.
+    fn keep(&self) -> io::Result<bool> {
+        let report = &self.report;
+        let markdown = report.markdown();
+        println!("\n{markdown}");
+        let json = serde_json::to_vec_pretty(report)?;
+        for name in ["latest".to_owned(), report.began.to_string()] {
+            fs::write(self.folder.join(format!("{name}.json")), &json)?;
+            fs::write(self.folder.join(format!("{name}.md")), &markdown)?;
+        }
+        println!("kept in {}", self.folder.join("latest.{json,md}").display());
+        // Where everything must be there, what is left out is a failure.
+        let all_there = report.left_out.is_empty() || std::env::var("CI").as_deref() != Ok("true");
+        Ok(all_there && report.failures.is_empty())
+    }
 }
 
 /// `target/bench`, beside the folder of this program.

@@ -1,5 +1,5 @@
-//! OpenSMTPD, as Debian ships it, with the pauses off that it makes between connections to the same next hop: they
-//! are manners towards strangers, not speed.
+//! OpenSMTPD, as Debian ships it, with the pauses off that it makes between connections to the same next hop, after
+//! every 100 messages: they are manners towards strangers, not speed.
 
 use super::{LOCAL_DOMAIN, Running, Server, cage, users};
 use std::io;
@@ -35,7 +35,8 @@ impl Server for OpenSmtpd {
             .collect();
         let configuration = format!(
             "table users {{ {} }}\n\
-             mta limit conn-delay-route 0 conn-delay-relay 0 conn-delay-host 0 reconn-delay-route 0\n\
+             mta limit conn-delay-route 0 conn-delay-relay 0 conn-delay-host 0 reconn-delay-route 0 \
+             session-mail-max 1000000\n\
              listen on 127.0.0.1 port {port} hostname mx.{LOCAL_DOMAIN}\n\
              action \"maildir\" maildir \"/mail/{LOCAL_DOMAIN}/%{{user.username}}\" userbase <users>\n\
              action \"relay\" relay host smtp://{sink}\n\
