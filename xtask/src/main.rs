@@ -14,7 +14,9 @@ fn main() -> ExitCode {
         Some("fuzz") => fuzz::main(&arguments[1..]),
         Some("test") => test(&arguments[1..]),
         Some("help") | None => {
-            println!("cargo xtask bench [--quick] [--help]        Ringmail beside other mail servers");
+            println!(
+                "cargo xtask bench [--quick] [--help]        Ringmail beside other mail servers"
+            );
             println!("{}", fuzz::USAGE);
             println!(
                 "cargo xtask test [NEXTEST ARGUMENTS]      format, lints, dependencies, then every test"

@@ -95,7 +95,7 @@ impl Running for Program {
     }
 
     fn last_words(&self) -> String {
-        super::tail(&self.folder.join("log"))
+        super::tail(&fs::read_to_string(self.folder.join("log")).unwrap_or_default())
     }
 }
 
