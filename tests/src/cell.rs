@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -74,8 +74,13 @@ pub fn lacks() -> Option<&'static str> {
 impl Cell {
     /// Makes the root: `/usr` of the packages, and a copy of their `/etc` and `/var` that the server may write to.
     pub fn new(unpacked: &Root, hostname: &str, users: &[User]) -> Self {
+        Self::below(&std::env::temp_dir(), unpacked, hostname, users)
+    }
+
+    /// The same in a folder below this one, for when it matters which disk it lies on.
+    pub fn below(above: &Path, unpacked: &Root, hostname: &str, users: &[User]) -> Self {
         let cell = Self {
-            folder: tempfile::tempdir().expect("a scratch folder"),
+            folder: tempfile::tempdir_in(above).expect("a scratch folder"),
             unpacked: unpacked.clone(),
             hostname: hostname.to_owned(),
         };

@@ -1,4 +1,5 @@
-//! The project's chores. `cargo xtask test` is the one test command; `cargo xtask fuzz` looks for what it misses.
+//! The project's chores. `cargo xtask test` is the one test command; `cargo xtask fuzz` looks for what it misses, and
+//! `cargo xtask bench` measures.
 
 mod fuzz;
 mod left_out;
@@ -9,9 +10,13 @@ use std::process::{Command, ExitCode};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
+        Some("bench") => bench(&arguments[1..]),
         Some("fuzz") => fuzz::main(&arguments[1..]),
         Some("test") => test(&arguments[1..]),
         Some("help") | None => {
+            println!(
+                "cargo xtask bench [--quick] [--help]        Ringmail beside other mail servers"
+            );
             println!("{}", fuzz::USAGE);
             println!(
                 "cargo xtask test [NEXTEST ARGUMENTS]      format, lints, dependencies, then every test"
@@ -99,6 +104,29 @@ fn dependencies() -> bool {
     run(Command::new(deny)
         .args(["--locked", "--log-level", "warn"])
         .args(check))
+}
+
+/// Builds program and bench as they are shipped, and starts the bench.
+fn bench(rest: &[String]) -> ExitCode {
+    let build = [
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "ringmail",
+        "-p",
+        "bench",
+    ];
+    println!("cargo {}", build.join(" "));
+    if !run(Command::new("cargo").args(build)) {
+        return ExitCode::FAILURE;
+    }
+    let bench = tools::root().join("target/release/bench");
+    if run(Command::new(bench).args(rest)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn run(command: &mut Command) -> bool {

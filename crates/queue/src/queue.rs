@@ -3,8 +3,8 @@
 //! [`Queue::wake_at`].
 //!
 //! 250 is [`Output::Accepted`], and it comes out only after the batch that holds the message was
-//! committed. What an attempt decided is written with the next commit; a permanent failure and the
-//! report that it owes are one entry.
+//! committed. What an attempt decided rides the next commit, or has one of its own a little later; a permanent
+//! failure and the report that it owes are one entry, which does not wait.
 
 mod attempt;
 mod progress;
@@ -17,7 +17,7 @@ use mail::{
     Cause, Destination, Envelope, Mailbox, Outcome, QueueId, Received, Recipient, ReversePath,
     Route, Time,
 };
-use progress::Unwritten;
+use progress::{Noted, Unwritten};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +147,8 @@ pub enum Input {
     },
     /// Time passed.
     Wake,
+    /// The end is near: nothing waits for another commit any more.
+    Stop,
 }
 
 /// What is to be done, in order.
@@ -291,6 +293,7 @@ pub struct Queue<R: Router> {
     batch_number: u64,
     /// Messages whose standing is not durable as it is now.
     unwritten: BTreeMap<QueueId, Unwritten>,
+    noted: Noted,
     /// When to write what a commit that failed did not make durable.
     again_at: Time,
     outputs: VecDeque<Output>,
@@ -321,6 +324,7 @@ impl<R: Router> Queue<R> {
             batches: HashMap::new(),
             batch_number: 0,
             unwritten: BTreeMap::new(),
+            noted: Noted::default(),
             again_at: Time::NEVER,
             outputs: VecDeque::new(),
         };
@@ -351,6 +355,7 @@ impl<R: Router> Queue<R> {
             }
             Input::Drop { token, filter } => self.each(token, &filter, now, Self::forget),
             Input::Wake => {}
+            Input::Stop => self.write_noted(),
         }
         self.work(now);
     }
@@ -358,6 +363,7 @@ impl<R: Router> Queue<R> {
     /// What to do next. All that one turn wrote goes into one batch.
     pub fn poll(&mut self) -> Option<Output> {
         if self.outputs.is_empty() && !self.entries.is_empty() {
+            self.write_noted();
             self.batch_number += 1;
             self.batches
                 .insert(self.batch_number, std::mem::take(&mut self.batch));
@@ -373,7 +379,7 @@ impl<R: Router> Queue<R> {
     /// When to call [`Queue::handle`] with [`Input::Wake`].
     pub fn wake_at(&self) -> Time {
         let due = self.due.first().map_or(Time::NEVER, |(time, _)| *time);
-        due.min(self.again_at)
+        due.min(self.again_at).min(self.noted.write_at)
     }
 
     /// The message that an attempt under way is about.
@@ -477,6 +483,7 @@ impl<R: Router> Queue<R> {
             self.begin(queue_id, now);
         }
         self.pump(now);
+        self.write_due(now);
     }
 
     /// Does something to each message that a filter means, and says how many there were.

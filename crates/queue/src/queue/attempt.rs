@@ -177,15 +177,15 @@ impl<R: Router> Queue<R> {
             }));
         }
         if message.under_way > 0 {
-            // Others are still under way; what is known is written now.
-            self.write(queue_id, Vec::new());
+            // Others are still under way; what is known is kept.
+            self.note(queue_id, Vec::new(), now);
             return;
         }
         message.stored.state.attempts = attempt;
         if !message.failures.is_empty() {
             message.header_asked = true;
             self.outputs.push_back(Output::NeedHeader { queue_id });
-            self.write(queue_id, Vec::new());
+            self.note(queue_id, Vec::new(), now);
             return;
         }
         self.conclude(queue_id, Vec::new(), now);
@@ -221,7 +221,7 @@ impl<R: Router> Queue<R> {
             self.outputs
                 .push_back(Output::Event(Event::Ended { queue_id }));
         }
-        self.write(queue_id, reports);
+        self.note(queue_id, reports, now);
     }
 }
 

@@ -13,6 +13,12 @@ use std::time::Duration;
 /// What a commit that failed did not make durable is written again after this.
 pub(super) const COMMIT_AGAIN: Duration = Duration::from_secs(1);
 
+/// How long an outcome waits for a commit that it can ride. If the power fails before that, what was relayed is
+/// relayed again.
+pub(super) const OUTCOME_WAIT: Duration = Duration::from_millis(250);
+/// So many outcomes do not wait.
+const NOTED_MAX: usize = 1000;
+
 /// A message whose standing is not durable as it is now. The message itself may be done with.
 #[derive(Debug, Default)]
 pub(super) struct Unwritten {
@@ -24,6 +30,23 @@ pub(super) struct Unwritten {
     reports: Vec<Accepted>,
 }
 
+/// Messages whose standing waits for a commit that it can ride.
+#[derive(Debug)]
+pub(super) struct Noted {
+    messages: Vec<QueueId>,
+    /// When they have a commit of their own.
+    pub(super) write_at: Time,
+}
+
+impl Default for Noted {
+    fn default() -> Self {
+        Self {
+            messages: Vec::new(),
+            write_at: Time::NEVER,
+        }
+    }
+}
+
 impl<R: Router> Queue<R> {
     /// A message's standing changed, and it owes these reports: both go into one record.
     pub(super) fn write(&mut self, queue_id: QueueId, reports: Vec<Accepted>) {
@@ -31,6 +54,32 @@ impl<R: Router> Queue<R> {
         unwritten.changed = true;
         unwritten.reports.extend(reports);
         self.write_unwritten(queue_id);
+    }
+
+    /// The same for what an attempt decided: where no report is owed it waits for a commit that it can ride.
+    pub(super) fn note(&mut self, queue_id: QueueId, reports: Vec<Accepted>, now: Time) {
+        let unwritten = self.unwritten.entry(queue_id).or_default();
+        unwritten.changed = true;
+        unwritten.reports.extend(reports);
+        if !unwritten.reports.is_empty() {
+            return self.write_unwritten(queue_id);
+        }
+        self.noted.messages.push(queue_id);
+        self.noted.write_at = self.noted.write_at.min(now + OUTCOME_WAIT);
+    }
+
+    /// What waited long enough has a commit of its own.
+    pub(super) fn write_due(&mut self, now: Time) {
+        if now >= self.noted.write_at || self.noted.messages.len() >= NOTED_MAX {
+            self.write_noted();
+        }
+    }
+
+    /// Nothing waits any more.
+    pub(super) fn write_noted(&mut self) {
+        for queue_id in std::mem::take(&mut self.noted).messages {
+            self.write_unwritten(queue_id);
+        }
     }
 
     /// Puts the message's standing into the next commit, unless an older one is under way still.

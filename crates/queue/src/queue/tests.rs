@@ -271,7 +271,7 @@ fn run(seed: u64) {
         drive(&mut queue, &mut world, &mut random, now, true);
     }
     // Eight quiet days: everything comes to its end.
-    for _ in 0..2000 {
+    for _ in 0..10_000 {
         now = queue
             .wake_at()
             .min(now + Duration::from_hours(8 * 24))
@@ -404,6 +404,8 @@ fn a_dead_site_does_not_delay_others() {
             .keys()
             .any(|(_, mailbox)| mailbox.to_string() == "c@good.test")
     );
+    queue.handle(Input::Stop, now);
+    drive(&mut queue, &mut world, &mut Random(1), now, false);
     let again = queue.wake_at();
     assert!(again > now && again.since(now) <= Duration::from_secs(375));
 }
@@ -415,12 +417,59 @@ fn what_cannot_be_delivered_in_five_days_is_reported_when_they_are_over() {
     let mut last = now;
     loop {
         drive(&mut queue, &mut world, &mut random, last, false);
-        if queue.wake_at() == Time::NEVER {
+        if world.reports.len() == 1 {
             break;
         }
         last = queue.wake_at();
+        assert!(last != Time::NEVER, "there is no report");
         queue.handle(Input::Wake, last);
     }
-    assert_eq!(world.reports.len(), 1);
     assert_eq!(last.since(now), Duration::from_hours(120));
+}
+
+/// The entries of the commit that is due now, if there is one.
+fn commit(queue: &mut Queue<Everywhere>, world: &mut World, now: Time) -> Option<Vec<Entry>> {
+    while let Some(output) = queue.poll() {
+        if let Output::Commit { batch, entries } = output {
+            for entry in &entries {
+                keep(world, entry);
+            }
+            queue.handle(Input::Committed { batch, ok: true }, now);
+            return Some(entries);
+        }
+    }
+    None
+}
+
+#[test]
+fn an_outcome_rides_the_next_commit_or_has_its_own_soon() {
+    let (mut queue, mut world, now) = with_message("a@good.test", &["b@good.test"]);
+    let delivered = |queue: &mut Queue<Everywhere>, attempt| {
+        let outcomes = vec![(0, Outcome::Delivered)];
+        queue.handle(Input::Ended { attempt, outcomes }, now);
+    };
+    let soon = now + progress::OUTCOME_WAIT;
+    delivered(&mut queue, 1);
+    assert_eq!(commit(&mut queue, &mut world, now), None);
+    assert_eq!(queue.wake_at(), soon);
+    let mut random = Random(1);
+    let message = message(&mut random, now);
+    queue.handle(Input::Accept { token: 2, message }, now);
+    let entries = commit(&mut queue, &mut world, now).expect("an accept waits for nothing");
+    assert_eq!(entries.len(), 2, "the outcome rides with it");
+    assert!(world.disk.len() == 1 && queue.messages().count() == 1);
+
+    let (mut queue, mut world, _) = with_message("a@good.test", &["b@good.test"]);
+    delivered(&mut queue, 1);
+    queue.handle(Input::Wake, soon);
+    assert!(commit(&mut queue, &mut world, soon).is_some_and(|entries| entries.len() == 1));
+    assert!(world.disk.is_empty() && queue.wake_at() == Time::NEVER);
+
+    let (mut queue, mut world, _) = with_message("a@good.test", &["b@good.test"]);
+    delivered(&mut queue, 1);
+    queue.handle(Input::Stop, now);
+    assert!(
+        commit(&mut queue, &mut world, now).is_some(),
+        "nothing waits at the end"
+    );
 }

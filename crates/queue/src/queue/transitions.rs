@@ -72,9 +72,12 @@ impl Desk {
     }
 
     fn tell(&mut self, input: Input) {
-        self.brain.handle(input, self.now);
-        while let Some(output) = self.brain.poll() {
-            self.take(output);
+        // What waits for a commit to ride is shown as if that came at once.
+        for input in [input, Input::Stop] {
+            self.brain.handle(input, self.now);
+            while let Some(output) = self.brain.poll() {
+                self.take(output);
+            }
         }
     }
 

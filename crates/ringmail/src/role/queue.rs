@@ -204,7 +204,7 @@ pub async fn run(birth: Birth, clock: Clock, store: &dyn Store) -> io::Result<()
                 desk.done(done);
             } else if let Ok(happened) = happens.try_recv() {
                 if !desk.happened(happened, &birth)? {
-                    desk.committer.stop();
+                    desk.stop();
                     return Ok(());
                 }
             } else {
@@ -212,7 +212,7 @@ pub async fn run(birth: Birth, clock: Clock, store: &dyn Store) -> io::Result<()
             }
         }
     }
-    desk.committer.stop();
+    desk.stop();
     Ok(())
 }
 
@@ -279,6 +279,13 @@ fn parameters(config: &Config) -> io::Result<Parameters> {
 }
 
 impl Desk {
+    /// Makes durable what still waits, and closes the spool.
+    fn stop(mut self) {
+        self.handle(Input::Stop);
+        self.put_out();
+        self.committer.stop();
+    }
+
     fn now(&self) -> Time {
         Time::from_micros(self.clock.now_micros())
     }
