@@ -71,7 +71,7 @@ const ROOMS: [Room; 7] = [
 /// The brains: no I/O, no clock, no configuration; their clippy.toml forbids them the world.
 const BRAINS: [&str; 3] = ["policy", "queue", "smtp"];
 /// Members of the workspace beside the crates.
-const BESIDE: [&str; 3] = ["fuzz", "tests", "xtask"];
+const BESIDE: [&str; 4] = ["bench", "fuzz", "tests", "xtask"];
 /// What every brain's clippy.toml must forbid, at least.
 const FORBIDDEN_METHODS: [&str; 5] = [
     "std::env::var",
@@ -177,7 +177,7 @@ fn the_seven_crates_are_there_and_no_other() {
     let workspace = parse(&read(&root().join("Cargo.toml")));
     let members = workspace["workspace"]["members"].as_array().unwrap();
     let members: Vec<&str> = members.iter().filter_map(Value::as_str).collect();
-    assert_eq!(members, ["crates/*", "fuzz", "tests", "xtask"]);
+    assert_eq!(members, ["bench", "crates/*", "fuzz", "tests", "xtask"]);
 }
 
 #[test]
