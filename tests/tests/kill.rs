@@ -8,8 +8,12 @@ use std::time::{Duration, Instant};
 use tests::{Client, Program, find_files, free_port, wait_until};
 
 const SESSIONS: usize = 20;
-/// How long mail comes in and roles die: each of five roles and the tree, about twice.
-const LONG: Duration = Duration::from_secs(12);
+/// Messages that are acknowledged before it ends, and times that each role and the tree are killed.
+const ENOUGH: (usize, usize) = (20_000, 2);
+/// A machine on which it takes longer is too slow to say anything.
+const LONGEST: Duration = Duration::from_mins(5);
+/// Who is killed, in turn.
+const VICTIMS: [&str; 6] = ["queue", "local", "smtpd", "relay", "admin", "all"];
 
 /// What each client was answered 250 to.
 type Acknowledged = Arc<Mutex<Vec<String>>>;
@@ -52,14 +56,15 @@ fn no_acknowledged_message_is_lost_while_roles_are_killed() {
         })
         .collect();
     let (began, mut killed) = (Instant::now(), 0);
-    for victim in ["queue", "local", "smtpd", "relay", "admin", "all"]
-        .iter()
-        .cycle()
-    {
+    let enough = |turn: usize| {
+        turn >= VICTIMS.len() * ENOUGH.1 && acknowledged.lock().unwrap().len() >= ENOUGH.0
+    };
+    for (turn, victim) in VICTIMS.iter().cycle().enumerate() {
         std::thread::sleep(Duration::from_secs(1));
-        if began.elapsed() > LONG {
+        if enough(turn) {
             break;
         }
+        assert!(began.elapsed() < LONGEST, "too slow");
         if *victim == "all" {
             program.kill();
             program.run();
@@ -102,12 +107,6 @@ fn no_acknowledged_message_is_lost_while_roles_are_killed() {
         lost.len()
     );
     assert!(lost.is_empty(), "lost: {lost:?}");
-    assert!(killed >= 8, "only {killed} kills");
-    assert!(
-        acknowledged.len() > 1000,
-        "only {} messages",
-        acknowledged.len()
-    );
     // Each name was sent once, and a second delivery of the same message falls onto the first file.
     assert_eq!(twice, 0, "a message was delivered twice");
 }

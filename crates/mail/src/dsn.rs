@@ -2,7 +2,7 @@
 //! sender may know: which of the addresses he wrote, which status, and what a host of the world
 //! answered. Where an alias led, which inner host said what, and what we are made of is not told.
 
-use crate::{Cause, Class, Mailbox, Outcome, QueueId, Status, Time};
+use crate::{Cause, Class, Mailbox, Outcome, QueueId, RemoteReply, Status, Time};
 use std::fmt::Write as _;
 
 /// Longest line of a report, without CRLF (RFC 5322 §2.1.1 allows 998).
@@ -121,7 +121,7 @@ impl Report<'_> {
                 recipient.mailbox,
                 self.status(recipient)
             );
-            if let (Cause::Reply(reply), false) = (&recipient.cause, recipient.inner) {
+            if let Some(reply) = recipient.quotable() {
                 let status = reply.status.map(|s| format!("{s} ")).unwrap_or_default();
                 let said = format!("smtp; {} {status}{}", reply.code, reply.text);
                 let _ = write!(out, "Diagnostic-Code: {}\r\n", cut(&said));
@@ -157,12 +157,22 @@ impl Report<'_> {
     }
 }
 
+impl Reported {
+    /// What the receiving host said, where it is a host of the world.
+    fn quotable(&self) -> Option<&RemoteReply> {
+        match &self.cause {
+            Cause::Reply(reply) if !self.inner && !reply.inner => Some(reply),
+            _ => None,
+        }
+    }
+}
+
 /// Why, in words for a person.
 fn reason(recipient: &Reported) -> String {
-    match (&recipient.cause, recipient.inner) {
+    match (&recipient.cause, recipient.quotable()) {
         (Cause::Ours(_, words), _) => words.to_string(),
-        (Cause::Reply(reply), false) => format!("the receiving host said: {}", reply.text),
-        (Cause::Reply(_), true) => "the message was not accepted".into(),
+        (_, Some(reply)) => format!("the receiving host said: {}", reply.text),
+        (Cause::Reply(_), None) => "the message was not accepted".into(),
     }
 }
 
@@ -184,14 +194,14 @@ pub fn cause_of(outcome: &Outcome) -> Option<&Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RemoteReply;
 
-    fn report(inner: bool) -> String {
+    fn report(inner: bool, private: bool) -> String {
         let to = Mailbox::parse("a@b.c").unwrap();
         let reply = RemoteReply {
             code: 550,
             status: None,
             text: "inner.lan (10.1.2.3) /srv/mail: no such user".into(),
+            inner: private,
         };
         let recipients = [Reported {
             mailbox: Mailbox::parse("x@y.z").unwrap(),
@@ -213,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_report_names_recipient_status_and_header_and_not_the_body() {
-        let text = report(false);
+        let text = report(false, false);
         assert!(text.contains("Final-Recipient: rfc822; x@y.z\r\nAction: failed\r\nStatus: 5.0.0\r\nDiagnostic-Code: smtp; 550 inner.lan"));
         assert!(text.contains("Subject: hi\r\nX: y\r\n"));
         assert!(!text.contains("secret body"));
@@ -222,10 +232,11 @@ mod tests {
 
     #[test]
     fn what_an_inner_hop_says_of_itself_stays_here() {
-        let text = report(true);
-        for leak in ["inner.lan", "10.1.2.3", "/srv/mail"] {
-            assert!(!text.contains(leak), "{leak}");
+        for text in [report(true, false), report(false, true)] {
+            for leak in ["inner.lan", "10.1.2.3", "/srv/mail"] {
+                assert!(!text.contains(leak), "{leak}");
+            }
+            assert!(text.contains("Status: 5.0.0"));
         }
-        assert!(text.contains("Status: 5.0.0"));
     }
 }

@@ -14,6 +14,8 @@ pub struct RemoteReply {
     /// The text of all lines, joined by blanks, without the status code; at most
     /// [`RemoteReply::TEXT_OCTETS`].
     pub text: Box<str>,
+    /// Said by a host of a private network: it is for the log, and a report tells nothing of it.
+    pub inner: bool,
 }
 
 impl RemoteReply {
@@ -58,4 +60,17 @@ pub enum Outcome {
     Deferred(Cause),
     /// Never; to be reported.
     Failed(Cause),
+}
+
+impl Outcome {
+    /// The same, heard from a host of a private network.
+    #[must_use]
+    pub fn from_inner(mut self) -> Self {
+        if let Outcome::Deferred(Cause::Reply(reply)) | Outcome::Failed(Cause::Reply(reply)) =
+            &mut self
+        {
+            reply.inner = true;
+        }
+        self
+    }
 }

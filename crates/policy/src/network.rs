@@ -38,6 +38,24 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
+/// Whether an address is one of the world: not loopback, not of a private network (RFC 1918, RFC 6598, RFC 4193), not
+/// link-local.
+pub fn is_public(address: IpAddr) -> bool {
+    match canonical(address) {
+        IpAddr::V4(v4) => {
+            let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xC0 == 64;
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified())
+                && !shared
+        }
+        IpAddr::V6(v6) => {
+            !(v6.is_loopback()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local()
+                || v6.is_unspecified())
+        }
+    }
+}
+
 impl Network {
     /// Reads `192.0.2.0/24`, `2001:db8::/32` or a single address. A v4-mapped network becomes IPv4.
     pub fn parse(text: &str) -> Result<Self, NetworkError> {
@@ -117,6 +135,29 @@ fn cut(address: IpAddr, bits: u8) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn private_addresses_are_told_from_those_of_the_world() {
+        let public = |text: &str| is_public(text.parse().unwrap());
+        for address in ["192.0.2.1", "100.128.0.1", "2001:db8::1", "::ffff:8.8.8.8"] {
+            assert!(public(address), "{address}");
+        }
+        for address in [
+            "10.0.0.1",
+            "172.31.255.1",
+            "192.168.1.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+            "0.0.0.0",
+        ] {
+            assert!(!public(address), "{address}");
+        }
+    }
 
     #[test]
     fn networks_read_and_contain_what_they_say() {

@@ -77,6 +77,8 @@ pub struct Connection {
     session: Session,
     input: Vec<u8>,
     clock: Clock,
+    /// The host is one of a private network.
+    inner: bool,
 }
 
 /// How one message went.
@@ -96,7 +98,14 @@ impl Connection {
             session,
             input: Vec::new(),
             clock,
+            inner: false,
         }
+    }
+
+    /// The same, to a host of a private network: what it says is marked as not to be told.
+    pub fn to_inner_host(mut self) -> Self {
+        self.inner = true;
+        self
     }
 
     /// Whether it can take another message.
@@ -106,6 +115,24 @@ impl Connection {
 
     /// Sends one message.
     pub async fn deliver(&mut self, message: Message, source: &Source) -> Went {
+        let went = self.talk(message, source).await;
+        if !self.inner {
+            return went;
+        }
+        match went {
+            Went::Outcomes(outcomes) => {
+                Went::Outcomes(outcomes.into_iter().map(Outcome::from_inner).collect())
+            }
+            Went::Unusable(mut cause) => {
+                if let Cause::Reply(reply) = &mut cause {
+                    reply.inner = true;
+                }
+                Went::Unusable(cause)
+            }
+        }
+    }
+
+    async fn talk(&mut self, message: Message, source: &Source) -> Went {
         let recipients = message.forward_paths.len();
         let mut message = Some(message);
         if self.session.is_idle()

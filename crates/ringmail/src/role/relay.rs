@@ -302,7 +302,12 @@ async fn connect(shared: &Shared, address: IpAddr, port: u16) -> Option<Connecti
         hostname: (*shared.config.hostname).into(),
         dialect: Dialect::Smtp,
     };
-    Some(Connection::new(stream, parameters, shared.clock))
+    let connection = Connection::new(stream, parameters, shared.clock);
+    Some(if policy::network::is_public(address.ip()) {
+        connection
+    } else {
+        connection.to_inner_host()
+    })
 }
 
 fn unresolved(why: NoAnswer) -> Outcome {

@@ -66,6 +66,7 @@ impl Replies {
             code,
             status,
             text: kept.into(),
+            inner: false,
         };
         Ok(Read::Reply(reply, text, used))
     }
