@@ -1,0 +1,75 @@
+//! The brain's events, as the log has them.
+
+use crate::event::{self, Event};
+use mail::{Cause, Outcome};
+
+/// The brain's events, for the log.
+pub(super) fn tell(event: ::queue::Event) {
+    use ::queue::Event as Said;
+    event::say(&match event {
+        Said::Accepted {
+            queue_id,
+            peer,
+            reverse_path,
+            recipients,
+            octets,
+        } => Event::MessageAccepted {
+            queue_id,
+            peer_ip: peer.map(|ip| ip.to_string()).unwrap_or_default(),
+            reverse_path: reverse_path.to_string(),
+            recipients,
+            size_bytes: octets,
+        },
+        Said::Outcome {
+            queue_id,
+            mailbox,
+            destination,
+            attempt,
+            outcome,
+        } => {
+            let forward_path = mailbox.to_string();
+            let next_hop = destination.map(|d| d.to_string()).unwrap_or_default();
+            match outcome {
+                Outcome::Delivered => Event::RecipientDelivered {
+                    queue_id,
+                    forward_path,
+                    next_hop,
+                    attempt,
+                },
+                Outcome::Deferred(cause) => {
+                    let (status, cause) = (cause.status().to_string(), words(&cause));
+                    Event::AttemptDeferred {
+                        queue_id,
+                        forward_path,
+                        next_hop,
+                        attempt,
+                        status,
+                        cause,
+                    }
+                }
+                Outcome::Failed(cause) => {
+                    let (status, cause) = (cause.status().to_string(), words(&cause));
+                    Event::RecipientFailed {
+                        queue_id,
+                        forward_path,
+                        next_hop,
+                        attempt,
+                        status,
+                        cause,
+                    }
+                }
+            }
+        }
+        Said::DsnQueued { queue_id, about } => Event::DsnQueued { queue_id, about },
+        Said::Ended { queue_id } => Event::MessageEnded { queue_id },
+        Said::Dead { queue_id } => Event::MessageDead { queue_id },
+        Said::Dropped { queue_id } => Event::MessageDropped { queue_id },
+    });
+}
+
+fn words(cause: &Cause) -> String {
+    match cause {
+        Cause::Ours(_, words) => words.to_string(),
+        Cause::Reply(reply) => format!("{} {}", reply.code, reply.text),
+    }
+}
