@@ -246,7 +246,7 @@ fn expand(parameters: &Parameters, given: &Mailbox, notes: &mut Notes) -> Verdic
     let (expansion, rule) = parameters.expand(given, &mut note);
     let decision = match expansion {
         Expansion::Unknown => Decision::Refuse(Refusal::UnknownUser),
-        Expansion::Broken => Decision::Refuse(Refusal::BadAlias),
+        Expansion::Broken(_) => Decision::Refuse(Refusal::BadAlias),
         Expansion::Mailboxes(mailboxes) => Decision::Accept(
             mailboxes
                 .into_iter()
