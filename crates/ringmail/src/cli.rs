@@ -3,7 +3,7 @@
 
 mod config;
 pub mod control;
-mod explain;
+pub mod explain;
 mod health;
 mod log;
 mod queue;
@@ -154,7 +154,9 @@ fn obey(arguments: Arguments) -> u8 {
         Command::Status => with_config(path, |config| status::status(config, json)),
         Command::Health(how) => with_config(path, |config| health::health(config, &how, json)),
         Command::Log(what) => with_config(path, |config| log::log(config, &what, json)),
-        Command::Explain(what) => with_config(path, |config| explain::explain(config, &what, json)),
+        Command::Explain(what) => {
+            with_config(path, |config| explain::explain(config, path, &what, json))
+        }
         Command::Queue(what) => with_config(path, |config| queue::obey(config, &what, json)),
         Command::Send(what) => with_config(path, |config| send::send(config, &what)),
         Command::Spool(SpoolCommand::Verify) => with_config(path, run::verify),

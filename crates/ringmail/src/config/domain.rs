@@ -132,7 +132,7 @@ fn take(reader: &mut Reader, domain: &Domain, table: &DeTable<'_>, head: Range<u
         catch_all: None,
         separators: SEPARATORS.into(),
         origin: Origin {
-            key: section.as_str().into(),
+            key: format!("[{section}]").into(),
             line: reader.errors.line(head.start),
         },
     };

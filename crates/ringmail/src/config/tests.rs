@@ -168,7 +168,7 @@ fn the_ends_of_every_range_are_taken_and_what_lies_beyond_is_not() {
             }
         }
     }
-    assert_eq!(ranges, 8);
+    assert_eq!(ranges, 10);
 }
 
 #[test]
