@@ -250,10 +250,7 @@ fn decide(
     let text = || format!("{ip} may send to anybody");
     notes.add("relay", text, Some(listed.origin.clone()));
     Verdict {
-        decision: Decision::Accept(vec![Recipient {
-            mailbox: given,
-            originals: Vec::new(),
-        }]),
+        decision: Decision::Accept(vec![Recipient::direct(given)]),
         rule: Rule::new("relay.from", Some(listed.origin.clone())),
     }
 }

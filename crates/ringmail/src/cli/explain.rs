@@ -8,7 +8,11 @@ mod route;
 use crate::config::Config;
 use clap::Subcommand;
 use policy::Origin;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+
+/// A client that nobody lists: of TEST-NET-3 (RFC 5737).
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
 /// What is to be explained.
 #[derive(Subcommand)]

@@ -1,7 +1,7 @@
 //! `ringmail explain rcpt`: the answer to RCPT, by which rule and line, and what would change it.
 
 use super::rehearsal::{Asked, Told, rehearse};
-use super::{Place, print_step};
+use super::{Place, STRANGER, print_step};
 use crate::cli::{DONE, NO, NOT_BUILT, TEMPORARY, USAGE};
 use crate::config::Config;
 use crate::drive::connection::parameters;
@@ -9,10 +9,7 @@ use clap::Args;
 use mail::{Class, Route};
 use policy::{Decision, Explanation, Policy, Step};
 use serde_json::{Value, json};
-use std::net::{IpAddr, Ipv4Addr};
-
-/// A client that nobody lists: of TEST-NET-3 (RFC 5737).
-const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+use std::net::IpAddr;
 
 /// Who asks for whom.
 #[derive(Args)]

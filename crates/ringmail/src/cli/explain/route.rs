@@ -1,7 +1,7 @@
 //! `ringmail explain route`: aliases, then where each mailbox's mail is taken, down to the addresses that DNS names
 //! now.
 
-use super::{Place, print_step};
+use super::{Place, STRANGER, print_step};
 use crate::cli::{DONE, NO, TEMPORARY, USAGE};
 use crate::config::Config;
 use crate::drive::connection::refusal_reply;
@@ -10,7 +10,7 @@ use clap::Args;
 use mail::{Destination, Domain, ForwardPath, Recipient, ReversePath};
 use policy::{Client, Decision, Listener, MxOrder, Policy, Refusal, Step, mx_order};
 use serde_json::json;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// Whose mail.
 #[derive(Args)]
@@ -36,25 +36,23 @@ pub fn explain(config: &Config, what: &Route, place: &Place<'_>, json: bool) -> 
         return USAGE;
     };
     let policy = Policy::new(config.policy.clone());
-    let (recipients, steps) = match recipients(&policy, &forward_path) {
-        Ok(found) => found,
-        Err((refusal, steps)) => {
-            let reply = refusal_reply(refusal);
+    let (found, steps) = recipients(&policy, &forward_path);
+    if !json {
+        print_steps(&steps, place);
+    }
+    let recipients = match found {
+        Ok(recipients) => recipients,
+        Err(refusal) => {
+            let text = refusal_reply(refusal).text();
             if json {
-                println!(
-                    "{}",
-                    json!({ "mailbox": forward_path.to_string(), "nowhere": reply.text() })
-                );
+                let mailbox = forward_path.to_string();
+                println!("{}", json!({ "mailbox": mailbox, "nowhere": text }));
             } else {
-                print_steps(&steps, place);
-                println!("{forward_path}: {}", reply.text());
+                println!("{forward_path}: {text}");
             }
             return NO;
         }
     };
-    if !json {
-        print_steps(&steps, place);
-    }
     let mut code = DONE;
     for recipient in recipients {
         code = code.max(one(config, &policy, &recipient, what.no_dns, json));
@@ -72,23 +70,20 @@ fn print_steps(steps: &[Step], place: &Place<'_>) {
 fn recipients(
     policy: &Policy,
     forward_path: &ForwardPath,
-) -> Result<(Vec<Recipient>, Vec<Step>), (Refusal, Vec<Step>)> {
+) -> (Result<Vec<Recipient>, Refusal>, Vec<Step>) {
     let stranger = Client {
-        ip: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+        ip: STRANGER,
         listener: Listener::Mx,
     };
     let explained = policy.explain_recipient(stranger, &ReversePath::Null, forward_path);
-    match (explained.verdict.decision, forward_path) {
-        (Decision::Accept(recipients), _) => Ok((recipients, explained.steps)),
+    let found = match (explained.verdict.decision, forward_path) {
+        (Decision::Accept(recipients), _) => Ok(recipients),
         (Decision::Refuse(Refusal::RelayingDenied), ForwardPath::Mailbox(mailbox)) => {
-            let recipient = Recipient {
-                mailbox: mailbox.clone(),
-                originals: Vec::new(),
-            };
-            Ok((vec![recipient], explained.steps))
+            Ok(vec![Recipient::direct(mailbox.clone())])
         }
-        (Decision::Refuse(refusal), _) => Err((refusal, explained.steps)),
-    }
+        (Decision::Refuse(refusal), _) => Err(refusal),
+    };
+    (found, explained.steps)
 }
 
 /// One mailbox's way.
