@@ -86,8 +86,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// In order.
     pub steps: Vec<Step>,
-    /// What would make a refusal an acceptance, in a sentence.
-    pub otherwise: Option<&'static str>,
+    /// What would make a refusal an acceptance, in a sentence; nothing where nothing would.
+    pub otherwise: Option<String>,
 }
 
 /// Keeps steps where somebody wants them; costs nothing else.
@@ -144,20 +144,46 @@ impl Policy {
         );
         let otherwise = match verdict.decision {
             Decision::Accept(_) => None,
-            Decision::Refuse(Refusal::RelayingDenied) => {
-                Some("the domain is one of ours, or the client's address is listed in relay.from")
-            }
-            Decision::Refuse(Refusal::UnknownUser) => {
-                Some("the domain has a user or an alias of that name, or a catch_all")
-            }
-            Decision::Refuse(Refusal::BadAlias) => {
-                Some("every alias on the way leads to a user or to another server")
-            }
+            Decision::Refuse(refusal) => self.otherwise(refusal, client, forward_path),
         };
         Explanation {
             verdict,
             steps: notes.0.unwrap_or_default(),
             otherwise,
+        }
+    }
+
+    /// What would have to be so.
+    fn otherwise(
+        &self,
+        refusal: Refusal,
+        client: Client,
+        forward_path: &ForwardPath,
+    ) -> Option<String> {
+        let Mailbox { local_part, domain } = self.parameters().given(forward_path);
+        let name = local_part.as_str();
+        match refusal {
+            Refusal::RelayingDenied => {
+                let ip = canonical(client.ip);
+                let listed =
+                    may_be_elsewhere(&domain).then(|| format!("{ip} is listed in relay.from"));
+                let ours = domain
+                    .name()
+                    .map(|name| format!("{name} is a domain of ours"));
+                let ways: Vec<String> = listed.into_iter().chain(ours).collect();
+                (!ways.is_empty()).then(|| ways.join(", or "))
+            }
+            Refusal::UnknownUser if !self.parameters().domains.contains_key(&domain) => {
+                let known = !name.contains('@') && domain == self.parameters().hostname;
+                known.then(|| format!("[aliases] has a name `{name}`"))
+            }
+            Refusal::UnknownUser if name.contains('@') => Some(format!("{domain} has a catch_all")),
+            Refusal::UnknownUser => Some(format!(
+                "{domain} has a user or an alias `{name}`, or a catch_all"
+            )),
+            Refusal::BadAlias => {
+                Some("every alias on the way leads to a user, or to another server".into())
+            }
         }
     }
 }
@@ -174,55 +200,57 @@ fn decide(
         .relay_from
         .iter()
         .find(|r| r.network.contains(ip));
-    let relay_key = || {
+    let relay_from = || {
         let line = parameters.relay_from.first().map_or(0, |r| r.origin.line);
         let key = "relay.from".into();
         Origin { key, line }
     };
-    match listed {
-        Some(listed) => notes.add(
-            "connect",
-            || format!("{ip} is in relay.from"),
-            Some(listed.origin.clone()),
-        ),
-        None => notes.add(
-            "connect",
-            || format!("{ip} is not in relay.from"),
-            Some(relay_key()),
-        ),
-    }
-    notes.add("mail", || format!("<{reverse_path}> is not judged"), None);
-    let given = match forward_path {
-        ForwardPath::Mailbox(mailbox) => mailbox.clone(),
-        ForwardPath::Postmaster => parameters.bare_postmaster(),
+    let (is, origin) = match listed {
+        Some(listed) => ("is", listed.origin.clone()),
+        None => ("is not", relay_from()),
     };
+    notes.add(
+        "connect",
+        || format!("{ip} {is} in relay.from"),
+        Some(origin),
+    );
+    notes.add("mail", || format!("<{reverse_path}> is not judged"), None);
+    let given = parameters.given(forward_path);
     if parameters.is_ours(&given.domain) {
         return expand(parameters, &given, notes);
     }
     let domain = given.domain.clone();
+    let domains = || {
+        let first = parameters.domains.values().map(|rule| &rule.origin);
+        let first = first.min_by_key(|origin| origin.line).cloned();
+        first.unwrap_or_else(|| Origin {
+            key: "[domain]".into(),
+            line: 0,
+        })
+    };
     notes.add(
         "rcpt",
         || format!("{domain} is not one of our domains"),
-        None,
+        Some(domains()),
     );
     let refuse = |rule| Verdict {
         decision: Decision::Refuse(Refusal::RelayingDenied),
         rule,
     };
     let Some(listed) = listed else {
-        notes.add("relay", || "refused to strangers".into(), None);
-        return refuse(Rule::new("relay.denied", Some(relay_key())));
+        let text = || "others may send to our domains only".into();
+        notes.add("relay", text, Some(relay_from()));
+        return refuse(Rule::new("relay.denied", Some(relay_from())));
     };
     if !may_be_elsewhere(&given.domain) {
-        notes.add("relay", || "no address of another host".into(), None);
+        let text = || format!("{domain} may be this host, or no single one");
+        notes.add("relay", text, None);
         return refuse(Rule::new("relay.literal", None));
     }
-    notes.add("relay", || "accepted".into(), Some(listed.origin.clone()));
+    let text = || format!("{ip} may send to anybody");
+    notes.add("relay", text, Some(listed.origin.clone()));
     Verdict {
-        decision: Decision::Accept(vec![Recipient {
-            mailbox: given,
-            originals: Vec::new(),
-        }]),
+        decision: Decision::Accept(vec![Recipient::direct(given)]),
         rule: Rule::new("relay.from", Some(listed.origin.clone())),
     }
 }
@@ -246,7 +274,7 @@ fn expand(parameters: &Parameters, given: &Mailbox, notes: &mut Notes) -> Verdic
     let (expansion, rule) = parameters.expand(given, &mut note);
     let decision = match expansion {
         Expansion::Unknown => Decision::Refuse(Refusal::UnknownUser),
-        Expansion::Broken => Decision::Refuse(Refusal::BadAlias),
+        Expansion::Broken(_) => Decision::Refuse(Refusal::BadAlias),
         Expansion::Mailboxes(mailboxes) => Decision::Accept(
             mailboxes
                 .into_iter()
@@ -264,6 +292,14 @@ fn expand(parameters: &Parameters, given: &Mailbox, notes: &mut Notes) -> Verdic
 }
 
 impl Parameters {
+    /// The mailbox that a forward-path means.
+    fn given(&self, forward_path: &ForwardPath) -> Mailbox {
+        match forward_path {
+            ForwardPath::Mailbox(mailbox) => mailbox.clone(),
+            ForwardPath::Postmaster => self.bare_postmaster(),
+        }
+    }
+
     /// `<postmaster>` without a domain (RFC 5321 §4.5.1): of the home domain.
     fn bare_postmaster(&self) -> Mailbox {
         let local_part = LocalPart::from_meant("postmaster");

@@ -18,8 +18,21 @@ pub enum Expansion {
     Mailboxes(Vec<Mailbox>),
     /// Nobody has this name.
     Unknown,
-    /// It loops, is too deep or too wide, or leads to a name that nobody has.
-    Broken,
+    /// It is an alias that leads nowhere.
+    Broken(Fault),
+}
+
+/// Why an alias leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It leads back to where it was; by these, the first once.
+    Circle(Vec<Mailbox>),
+    /// It leads to this name, which nobody has.
+    Nobody(Mailbox),
+    /// More than [`DEPTH`] aliases lead one to the next, or too many are looked up.
+    TooDeep,
+    /// It stands for more than [`EXPANSION`] mailboxes.
+    TooMany,
 }
 
 /// What one name is in a domain of ours.
@@ -27,6 +40,8 @@ enum Found<'a> {
     User,
     Alias(&'a Alias, &'static str),
     CatchAll(&'a Target, &'a Origin),
+    /// The postmaster of the hostname, where the domain it lies in has one.
+    Home,
     Anybody,
     Nobody,
 }
@@ -72,13 +87,14 @@ impl Parameters {
         let end = walk.follow(mailbox.clone());
         let rule = walk.rule.take();
         let found = walk.found;
+        let at_once = walk.path.is_empty();
         let expansion = match end {
             Ok(()) => Expansion::Mailboxes(found),
-            Err(Broken::Nobody(0)) => Expansion::Unknown,
-            Err(_) => Expansion::Broken,
+            Err(Fault::Nobody(_)) if at_once => Expansion::Unknown,
+            Err(fault) => Expansion::Broken(fault),
         };
         let rule = match (&expansion, rule) {
-            (Expansion::Broken, rule) => Rule::new("alias.broken", rule.and_then(|r| r.origin)),
+            (Expansion::Broken(_), rule) => Rule::new("alias.broken", rule.and_then(|r| r.origin)),
             (Expansion::Unknown, _) => {
                 let origin = self.domains.get(&mailbox.domain).map(|d| d.origin.clone());
                 Rule::new("recipient.unknown", origin)
@@ -92,7 +108,7 @@ impl Parameters {
     /// catch-all, anybody.
     fn look_up(&self, mailbox: &Mailbox) -> Found<'_> {
         let name = fold(&mailbox.local_part);
-        let base = without_detail(&name, &self.separators);
+        let base = without_detail(&name, self.separators(&mailbox.domain));
         let Some(domain) = self.domains.get(&mailbox.domain) else {
             return self.look_up_outside(mailbox, &name, base);
         };
@@ -134,6 +150,9 @@ impl Parameters {
             {
                 return Found::Alias(alias, "recipient.postmaster");
             }
+            if mailbox.local_part.is_postmaster() && *self.home() != self.hostname {
+                return Found::Home;
+            }
         }
         if self.any_domain.is_some() && mailbox.domain.name().is_some() && !says_route(name) {
             return Found::Anybody;
@@ -161,24 +180,17 @@ fn global<'a>(aliases: &'a Aliases, name: &str, base: Option<&str>) -> Option<&'
         .or_else(|| base.and_then(|base| aliases.get(base)))
 }
 
-/// Why the walk ended; the number says how deep.
-enum Broken {
-    Nobody(usize),
-    Loop,
-    Bound,
-}
-
 struct Walk<'a, 'n> {
     parameters: &'a Parameters,
     note: &'n mut dyn FnMut(String, Option<&Origin>),
     found: Vec<Mailbox>,
-    path: Vec<(String, Domain)>,
+    path: Vec<(String, Mailbox)>,
     lookups: usize,
     rule: Option<Rule>,
 }
 
 impl Walk<'_, '_> {
-    fn follow(&mut self, mailbox: Mailbox) -> Result<(), Broken> {
+    fn follow(&mut self, mailbox: Mailbox) -> Result<(), Fault> {
         let parameters = self.parameters;
         if !parameters.is_ours(&mailbox.domain) {
             (self.note)(format!("{mailbox} is elsewhere"), None);
@@ -187,18 +199,36 @@ impl Walk<'_, '_> {
         self.lookups += 1;
         if self.path.len() >= DEPTH || self.lookups > LOOKUPS {
             (self.note)("aliases lead too far".into(), None);
-            return Err(Broken::Bound);
+            return Err(Fault::TooDeep);
         }
-        let here = (fold(&mailbox.local_part), mailbox.domain.clone());
-        if self.path.contains(&here) {
-            return self.come_back(mailbox, &here.0);
+        let name = fold(&mailbox.local_part);
+        let met =
+            |(folded, met): &(String, Mailbox)| *folded == name && met.domain == mailbox.domain;
+        if let Some(place) = self.path.iter().position(met) {
+            return self.come_back(mailbox, &name, place);
         }
+        let here = (name, mailbox.clone());
         match parameters.look_up(&mailbox) {
             Found::User => self.deliver(mailbox, "recipient.user"),
             Found::Anybody => self.deliver(mailbox, "recipient.any"),
             Found::Nobody => {
                 (self.note)(format!("{mailbox} is nobody here"), None);
-                Err(Broken::Nobody(self.path.len()))
+                Err(Fault::Nobody(mailbox))
+            }
+            Found::Home => {
+                let home = Mailbox {
+                    local_part: mailbox.local_part.clone(),
+                    domain: parameters.home().clone(),
+                };
+                let origin = parameters.domains.get(&home.domain);
+                let origin = origin.map(|rule| rule.origin.clone());
+                (self.note)(format!("{mailbox} is {home}"), origin.as_ref());
+                self.rule
+                    .get_or_insert_with(|| Rule::new("recipient.postmaster", origin));
+                self.path.push(here);
+                self.follow(home)?;
+                self.path.pop();
+                Ok(())
             }
             Found::Alias(alias, rule) => {
                 (self.note)(format!("{mailbox} is an alias"), Some(&alias.origin));
@@ -225,19 +255,20 @@ impl Walk<'_, '_> {
     }
 
     /// An alias that names itself means the user of that name; where there is none it is a loop.
-    fn come_back(&mut self, mailbox: Mailbox, name: &str) -> Result<(), Broken> {
+    fn come_back(&mut self, mailbox: Mailbox, name: &str, place: usize) -> Result<(), Fault> {
         let domain = self.parameters.domains.get(&mailbox.domain);
         if domain.is_some_and(|domain| domain.has_user(name)) {
             return self.deliver(mailbox, "recipient.user");
         }
         (self.note)(format!("{mailbox} leads back to itself"), None);
-        Err(Broken::Loop)
+        let circle = self.path[place..].iter();
+        Err(Fault::Circle(circle.map(|(_, met)| met.clone()).collect()))
     }
 
-    fn deliver(&mut self, mailbox: Mailbox, rule: &'static str) -> Result<(), Broken> {
+    fn deliver(&mut self, mailbox: Mailbox, rule: &'static str) -> Result<(), Fault> {
         if let Route::Nowhere(..) = self.parameters.route(&mailbox) {
             (self.note)(format!("{mailbox} cannot be a folder's name"), None);
-            return Err(Broken::Nobody(self.path.len()));
+            return Err(Fault::Nobody(mailbox));
         }
         let origin = self.parameters.domains.get(&mailbox.domain);
         let origin = origin.map(|domain| domain.origin.clone());
@@ -246,13 +277,13 @@ impl Walk<'_, '_> {
         self.keep(mailbox)
     }
 
-    fn keep(&mut self, mailbox: Mailbox) -> Result<(), Broken> {
+    fn keep(&mut self, mailbox: Mailbox) -> Result<(), Fault> {
         if self.found.contains(&mailbox) {
             return Ok(());
         }
         if self.found.len() >= EXPANSION {
             (self.note)("aliases lead to too many mailboxes".into(), None);
-            return Err(Broken::Bound);
+            return Err(Fault::TooMany);
         }
         self.found.push(mailbox);
         Ok(())
@@ -261,8 +292,8 @@ impl Walk<'_, '_> {
 
 impl Parameters {
     /// The mailbox that a target means. A bare name of a domain's alias is of that domain; one of
-    /// `[aliases]` is another of `[aliases]` where there is one, else of the home domain.
-    fn meant(&self, target: &Target, domain: &Domain, global: bool) -> Mailbox {
+    /// `[aliases]` (`global`) is another of `[aliases]` where there is one, else of the home domain.
+    pub fn meant(&self, target: &Target, domain: &Domain, global: bool) -> Mailbox {
         match target {
             Target::Mailbox(mailbox) => mailbox.clone(),
             Target::Name(name) => {

@@ -91,10 +91,24 @@ impl Network {
         }
     }
 
+    /// The network of so many leading bits that an address lies in; none where the address has fewer bits.
+    pub fn around(address: IpAddr, bits: u8) -> Option<Self> {
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        (bits <= width).then(|| Self {
+            address: cut(address, bits),
+            bits,
+        })
+    }
+
     /// Whether the client is in it. A v4-mapped client is compared as IPv4.
     pub fn contains(&self, client: IpAddr) -> bool {
         let client = canonical(client);
         client.is_ipv4() == self.address.is_ipv4() && cut(client, self.bits) == self.address
+    }
+
+    /// Whether every address of the other is in it.
+    pub fn covers(&self, other: &Network) -> bool {
+        self.bits <= other.bits && self.contains(other.address)
     }
 
     /// How many leading bits count.
@@ -176,5 +190,12 @@ mod tests {
         assert!(ten.contains("::ffff:10.9.8.7".parse().unwrap()));
         assert!(!ten.contains("11.0.0.1".parse().unwrap()));
         assert!(!ten.contains("::10.0.0.1".parse().unwrap()));
+        let net = |text| Network::parse(text).unwrap();
+        let around = |text: &str, bits| Network::around(text.parse().unwrap(), bits);
+        assert_eq!(around("10.9.8.7", 8), Some(ten));
+        assert_eq!(around("2001:db8::7", 128), Some(net("2001:db8::7")));
+        assert_eq!(around("10.9.8.7", 33), None);
+        assert!(ten.covers(&net("10.0.0.0/8")) && ten.covers(&net("10.9.0.0/16")));
+        assert!(!net("10.0.0.0/9").covers(&ten) && !net("::/0").covers(&ten));
     }
 }

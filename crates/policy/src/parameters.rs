@@ -102,9 +102,14 @@ pub struct DomainRule {
     pub deliver: Deliver,
     /// Who gets mail for names that nobody has.
     pub catch_all: Option<Target>,
+    /// What divides a user name from its detail (RFC 5233); nothing does where it is empty.
+    pub separators: Box<str>,
     /// Where the section starts.
     pub origin: Origin,
 }
+
+/// What divides a user name from its detail where no domain says otherwise: at the hostname, and under `try`.
+pub const SEPARATORS: &str = "+";
 
 /// Everything that decisions are made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,8 +124,6 @@ pub struct Parameters {
     pub relay_from: Vec<RelayFrom>,
     /// Who takes mail for other domains; their MX where none is set.
     pub relay_to: Option<SmartHost>,
-    /// What divides a user name from its detail (RFC 5233); none where it is empty.
-    pub separators: Box<str>,
     /// Only for `try`: every domain is ours, every user exists, and this is the Maildir template.
     pub any_domain: Option<Box<str>>,
 }
@@ -134,9 +137,15 @@ impl Parameters {
             aliases: Aliases::new(),
             relay_from: Vec::new(),
             relay_to: None,
-            separators: "+".into(),
             any_domain: None,
         }
+    }
+
+    /// What divides a user name from its detail in this domain.
+    pub fn separators(&self, domain: &Domain) -> &str {
+        self.domains
+            .get(domain)
+            .map_or(SEPARATORS, |rule| &rule.separators)
     }
 
     /// The domain that names without a domain belong to: the hostname, or the nearest domain of ours that

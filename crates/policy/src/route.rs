@@ -25,7 +25,7 @@ impl Parameters {
     pub fn route(&self, mailbox: &Mailbox) -> Route {
         let domain = &mailbox.domain;
         let name = fold(&mailbox.local_part);
-        let base = without_detail(&name, &self.separators).unwrap_or(&name);
+        let base = without_detail(&name, self.separators(domain)).unwrap_or(&name);
         if let Some(rule) = self.domains.get(domain) {
             let listed =
                 matches!(&rule.users, Users::Listed(users) if users.contains(name.as_str()));

@@ -1,8 +1,9 @@
 //! The commands, as PRODUCT's users meet them. Exit codes: 0 yes or done, 1 the answer is no, 2 usage,
 //! 3 configuration error, 4 no daemon to ask, 5 not permitted, 6 temporary, 69 not built yet.
 
+mod config;
 pub mod control;
-mod explain;
+pub mod explain;
 mod health;
 mod log;
 mod queue;
@@ -88,9 +89,9 @@ enum Command {
     Run,
     /// Reads the configuration and says everything that is wrong with it.
     Check,
-    /// The configuration as it is in force.
+    /// The configuration: as it is in force, as it differs, as it could be.
     #[command(subcommand)]
-    Config(ConfigCommand),
+    Config(config::ConfigCommand),
     /// The daemon reads its configuration anew: checked first, refused if anything is wrong.
     Reload,
     /// What stands: roles and what confines them, listeners, the queue, the last reload.
@@ -112,21 +113,6 @@ enum Command {
     Spool(SpoolCommand),
     #[command(external_subcommand)]
     Other(Vec<String>),
-}
-
-#[derive(Subcommand)]
-enum ConfigCommand {
-    /// Every option with its value.
-    Show {
-        /// Defaults too.
-        #[arg(long)]
-        effective: bool,
-        /// Where each value comes from.
-        #[arg(long)]
-        origin: bool,
-    },
-    /// The options there are, as JSON.
-    Schema,
 }
 
 #[derive(Subcommand)]
@@ -158,31 +144,22 @@ pub fn main() -> ExitCode {
 }
 
 fn obey(arguments: Arguments) -> u8 {
-    let (config, json) = (&arguments.config, arguments.json);
+    let (path, json) = (&*arguments.config, arguments.json);
     match arguments.command {
         Command::Try { dir } => try_it::run(&dir),
-        Command::Run => run::run(config),
-        Command::Check => check(config),
-        Command::Config(ConfigCommand::Show { effective, origin }) => {
-            with_config(config, |config| {
-                print!("{}", config.show(effective, origin));
-                DONE
-            })
-        }
-        Command::Config(ConfigCommand::Schema) => {
-            println!("{}", crate::config::schema());
-            DONE
-        }
-        Command::Reload => reload(config, json),
-        Command::Status => with_config(config, |config| status::status(config, json)),
-        Command::Health(how) => with_config(config, |config| health::health(config, &how, json)),
-        Command::Log(what) => with_config(config, |config| log::log(config, &what, json)),
+        Command::Run => run::run(path),
+        Command::Check => check(path),
+        Command::Config(what) => config::obey(path, &what, json),
+        Command::Reload => reload(path, json),
+        Command::Status => with_config(path, |config| status::status(config, json)),
+        Command::Health(how) => with_config(path, |config| health::health(config, &how, json)),
+        Command::Log(what) => with_config(path, |config| log::log(config, &what, json)),
         Command::Explain(what) => {
-            with_config(config, |config| explain::explain(config, &what, json))
+            with_config(path, |config| explain::explain(config, path, &what, json))
         }
-        Command::Queue(what) => with_config(config, |config| queue::obey(config, &what, json)),
-        Command::Send(what) => with_config(config, |config| send::send(config, &what)),
-        Command::Spool(SpoolCommand::Verify) => with_config(config, run::verify),
+        Command::Queue(what) => with_config(path, |config| queue::obey(config, &what, json)),
+        Command::Send(what) => with_config(path, |config| send::send(config, &what)),
+        Command::Spool(SpoolCommand::Verify) => with_config(path, run::verify),
         Command::Other(words) => other(words.first().map_or("", String::as_str)),
     }
 }

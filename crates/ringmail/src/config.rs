@@ -1,18 +1,37 @@
 //! The configuration. What was written becomes [`Config`], what is meant, or every mistake at once, each with
 //! its line and a way out. There is no half-valid configuration, and none can make an open relay.
 
+mod aliases;
 mod changes;
+mod dns;
+mod domain;
+mod examples;
+mod file;
+mod grammar;
+mod limits;
+mod listen;
 mod log;
 mod mistakes;
-mod options;
+mod nearest;
+pub mod options;
+mod queue;
 mod read;
-mod rules;
+mod reader;
+mod relay;
+mod schema;
 mod show;
+mod together;
+mod top;
+mod try_it;
 
 pub use changes::{Changed, changes};
+pub use examples::{EXAMPLES, Example};
+pub use file::{FILE_OCTETS, load_text};
 pub use log::Log;
-pub use mistakes::Errors;
-pub use show::schema;
+pub use mistakes::{Errors, Said};
+pub use policy::Origin;
+pub use schema::schema;
+pub use show::{Difference, Entry, Source, show};
 
 use crate::ipc::spawn::Situation;
 use policy::Parameters;
@@ -43,8 +62,15 @@ pub struct Config {
     pub spool: PathBuf,
     /// The folder of the control socket.
     pub runtime: PathBuf,
-    /// Every key that was written, with its value and line: for `config show`.
-    written: BTreeMap<String, (String, usize)>,
+    /// Every key that was written: for `config show`.
+    written: BTreeMap<String, Written>,
+}
+
+/// A value as it was written, and its line.
+#[derive(Clone, Debug)]
+struct Written {
+    value: String,
+    line: u32,
 }
 
 /// What listens.
@@ -92,21 +118,13 @@ pub struct Dns {
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path, situation: Situation) -> Result<Self, Errors> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, &path.display().to_string(), situation),
-            Err(error) => Err(Errors::of_file(&path.display().to_string(), &error)),
-        }
+        let text = load_text(path)?;
+        Self::parse(&text, &path.display().to_string(), situation)
     }
 
     /// Reads a text; `path` is what mistakes name.
     pub fn parse(text: &str, path: &str, situation: Situation) -> Result<Self, Errors> {
-        rules::read(text, path, situation)
-    }
-
-    /// What was written, one `key = value` a line; with `effective` the defaults too, with `origin` where each
-    /// comes from.
-    pub fn show(&self, effective: bool, origin: bool) -> String {
-        show::show(self, effective, origin)
+        reader::read(text, path, situation)
     }
 }
 

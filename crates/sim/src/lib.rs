@@ -7,4 +7,5 @@
 
 pub mod disk;
 pub mod rng;
+pub mod wishes;
 pub mod world;

@@ -1,6 +1,7 @@
 //! Who is accepted and who is not; the tricks that have made other servers relay.
 
 use super::*;
+use crate::address::Fault;
 use crate::parameters::{Alias, Aliases};
 use crate::{Deliver, DomainRule, Network, RelayFrom, Target, Users};
 
@@ -34,6 +35,7 @@ fn rule(users: Option<&[&str]>, deliver: Deliver) -> DomainRule {
         aliases: Aliases::new(),
         deliver,
         catch_all: None,
+        separators: crate::parameters::SEPARATORS.into(),
         origin: origin(3),
     }
 }
@@ -79,7 +81,7 @@ fn ask(ip: &str, forward_path: &str) -> String {
     assert_eq!(story.verdict, verdict);
     match verdict.decision {
         Decision::Refuse(refusal) => {
-            assert!(story.otherwise.is_some());
+            assert!(story.otherwise.is_some() || forward_path.contains('['));
             format!("{refusal:?}")
         }
         Decision::Accept(list) => {
@@ -207,12 +209,71 @@ fn aliases_that_grow_without_end_are_cut_off() {
         )
         .0
     };
-    assert_eq!(expand("n0"), Expansion::Broken);
+    assert_eq!(expand("n0"), Expansion::Broken(Fault::TooDeep));
     assert!(matches!(expand("n30"), Expansion::Mailboxes(_)));
-    assert_eq!(expand("wide"), Expansion::Broken);
+    assert_eq!(expand("wide"), Expansion::Broken(Fault::TooMany));
     assert!(
         matches!(expand("fits"), Expansion::Mailboxes(m) if m.len() == crate::address::EXPANSION)
     );
+}
+
+#[test]
+fn an_alias_that_leads_nowhere_says_why() {
+    let p = parameters();
+    let why = |text: &str| match p.expand(&Mailbox::parse(text).unwrap(), &mut |_, _| {}).0 {
+        Expansion::Broken(Fault::Circle(circle)) => {
+            circle.iter().map(ToString::to_string).collect()
+        }
+        Expansion::Broken(Fault::Nobody(mailbox)) => vec![mailbox.to_string()],
+        other => vec![format!("{other:?}")],
+    };
+    assert_eq!(
+        why("loop@us.example"),
+        ["loop@us.example", "pool@us.example"]
+    );
+    assert_eq!(why("lost@us.example"), ["nobody@us.example"]);
+    assert_eq!(why("nobody@us.example"), ["Unknown"]);
+}
+
+#[test]
+fn each_domain_has_separators_of_its_own() {
+    let mut p = parameters();
+    let mut expand = |separators: &str, name: &str| {
+        let domain = Domain::parse_name("us.example").unwrap();
+        p.domains.get_mut(&domain).unwrap().separators = separators.into();
+        let mailbox = Mailbox::parse(&format!("{name}@us.example")).unwrap();
+        matches!(
+            p.expand(&mailbox, &mut |_, _| {}).0,
+            Expansion::Mailboxes(_)
+        )
+    };
+    assert!(expand("+", "bob+x") && !expand("+", "bob-x"));
+    assert!(expand("-", "bob-x") && !expand("-", "bob+x"));
+    assert!(expand("+-", "bob-x+y") && expand("+-", "bob+x-y"));
+    assert!(!expand("", "bob+x") && expand("", "c+d"));
+}
+
+#[test]
+fn the_postmaster_of_the_hostname_is_that_of_the_domain_it_lies_in() {
+    let mut p = parameters();
+    p.aliases.clear();
+    let expand = |p: &Parameters| {
+        let mailbox = Mailbox::parse("Postmaster@mail.us.example").unwrap();
+        p.expand(&mailbox, &mut |_, _| {}).0
+    };
+    assert_eq!(
+        expand(&p),
+        Expansion::Broken(Fault::Nobody(
+            Mailbox::parse("Postmaster@us.example").unwrap()
+        ))
+    );
+    let us = p
+        .domains
+        .get_mut(&Domain::parse_name("us.example").unwrap());
+    us.unwrap()
+        .aliases
+        .extend(aliases(&[("postmaster", &["ann"])]));
+    assert!(matches!(expand(&p), Expansion::Mailboxes(m) if m.len() == 2));
 }
 
 #[test]

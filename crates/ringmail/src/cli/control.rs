@@ -11,9 +11,12 @@ use std::time::Duration;
 /// How long a command waits for an answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
+/// The control socket's name in the runtime folder.
+pub const SOCKET: &str = "control";
+
 /// Where the control socket is.
 pub fn socket_path(config: &Config) -> PathBuf {
-    config.runtime.join("control")
+    config.runtime.join(SOCKET)
 }
 
 /// A connection to the daemon.

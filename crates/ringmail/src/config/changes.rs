@@ -17,8 +17,10 @@ pub struct Changed {
 /// Every key that is other, in the order of their names.
 pub fn changes(before: &Config, after: &Config) -> Vec<Changed> {
     let keys: BTreeSet<&String> = before.written.keys().chain(after.written.keys()).collect();
-    let value =
-        |config: &Config, key: &String| config.written.get(key).map(|(value, _)| value.clone());
+    let value = |config: &Config, key: &String| {
+        let written = config.written.get(key);
+        written.map(|written| written.value.clone())
+    };
     keys.into_iter()
         .map(|key| Changed {
             key: key.clone(),

@@ -1,35 +1,93 @@
-//! The table of options: each key once, with its kind, its default and what it is for. The parser, `config
-//! show`, `config schema` and the documentation come out of it; a key that is not here does not exist.
+//! What an option is, and the table of all of them: each key once, with its kind, range, default and what it is
+//! for. The parser, `config show`, `config schema`, the manual page and docs/configuration.md come out of it; a
+//! key that is not here does not exist. The rows of a section stand in the section's own file.
 
-/// What a value looks like.
+use super::{aliases, dns, domain, limits, listen, log, queue, relay, top, try_it};
+
+/// What a value looks like. Ranges include both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A table of names and one or more addresses each.
     Aliases,
     /// A whole number.
-    Count,
+    Count {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
     /// A number and its unit: `30s`, `5m`, `4h`, `5d`.
-    Duration,
+    Duration {
+        /// The shortest, in seconds.
+        min_secs: u64,
+        /// The longest, in seconds.
+        max_secs: u64,
+    },
     /// A string, or a list of them.
     List,
     /// A number of octets and its unit: `50 MiB`.
-    Size,
+    Size {
+        /// The smallest, in octets.
+        min_octets: u64,
+        /// The largest, in octets.
+        max_octets: u64,
+    },
     /// A string.
     Text,
 }
 
 impl Kind {
-    /// In words, for mistakes and the schema.
-    pub const fn words(self) -> &'static str {
+    /// In words, for mistakes and for the documentation.
+    pub fn words(self) -> String {
         match self {
-            Kind::Aliases => "a table of names and addresses",
-            Kind::Count => "a whole number",
-            Kind::Duration => "a time such as \"30s\", \"5m\", \"4h\" or \"5d\"",
-            Kind::List => "a string or a list of strings",
-            Kind::Size => "a size such as \"50 MiB\"",
-            Kind::Text => "a string",
+            Kind::Aliases => "a table of names and addresses".into(),
+            Kind::Count { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Duration { min_secs, max_secs } => {
+                let (min, max) = (shown_duration(min_secs), shown_duration(max_secs));
+                format!("a time from \"{min}\" to \"{max}\"")
+            }
+            Kind::List => "a string or a list of strings".into(),
+            Kind::Size {
+                min_octets,
+                max_octets,
+            } => {
+                let (min, max) = (shown_size(min_octets), shown_size(max_octets));
+                format!("a size from \"{min}\" to \"{max}\"")
+            }
+            Kind::Text => "a string".into(),
         }
     }
+
+    /// Whether a value of this kind stands in quotes in the file.
+    pub fn is_quoted(self) -> bool {
+        !matches!(self, Kind::Count { .. })
+    }
+}
+
+/// The units of a time and their seconds.
+pub const DURATION_UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+/// The units of a size and their octets.
+pub const SIZE_UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
+/// A time in its largest whole unit.
+pub fn shown_duration(secs: u64) -> String {
+    let (number, unit) = in_units(secs, &DURATION_UNITS);
+    format!("{number}{unit}")
+}
+
+/// A size in its largest whole unit.
+pub fn shown_size(octets: u64) -> String {
+    let (number, unit) = in_units(octets, &SIZE_UNITS);
+    format!("{number} {unit}")
+}
+
+fn in_units<'a>(amount: u64, units: &[(&'a str, u64)]) -> (u64, &'a str) {
+    let whole = units
+        .iter()
+        .rev()
+        .find(|(_, unit)| amount.is_multiple_of(*unit));
+    let (name, unit) = whole.unwrap_or(&units[0]);
+    (amount / unit, name)
 }
 
 /// Whether an option works.
@@ -46,264 +104,114 @@ pub enum State {
 /// One option.
 #[derive(Debug)]
 pub struct OptionRow {
-    /// `""` for the top of the file, `domain` for each `[domain."…"]`.
-    pub section: &'static str,
     /// The key.
     pub key: &'static str,
     /// What its value looks like.
     pub kind: Kind,
-    /// As it would be written; empty where there is none.
+    /// As it would be written, without quotes; empty where there is none.
     pub default: &'static str,
     /// What it is for, in a line.
     pub doc: &'static str,
+    /// What else is to be known: why this default, what happens without it, which RFC. May be empty.
+    pub more: &'static str,
+    /// A value, as it stands in a file.
+    pub example: &'static str,
     /// Whether it works.
     pub state: State,
 }
 
-const fn row(
-    section: &'static str,
-    key: &'static str,
-    kind: Kind,
-    default: &'static str,
-    doc: &'static str,
-) -> OptionRow {
-    OptionRow {
-        section,
-        key,
-        kind,
-        default,
-        doc,
-        state: State::Built,
-    }
-}
-
-const fn later(section: &'static str, key: &'static str, doc: &'static str) -> OptionRow {
-    OptionRow {
-        section,
-        key,
-        kind: Kind::Text,
-        default: "",
-        doc,
-        state: State::Later,
-    }
-}
-
-/// All options, in the order they are shown.
-pub const OPTIONS: &[OptionRow] = &[
-    row(
-        "",
-        "hostname",
-        Kind::Text,
-        "",
-        "the name that we publish; its own addresses are those of [aliases]",
-    ),
-    row(
-        "",
-        "spool",
-        Kind::Text,
-        "/var/spool/ringmail",
-        "the folder that holds all queued mail",
-    ),
-    row(
-        "",
-        "runtime",
-        Kind::Text,
-        "/run/ringmail",
-        "the folder of the control socket",
-    ),
-    later("", "acme", "certificates from a CA"),
-    later("", "cert", "the folder of a certificate and its key"),
-    later("", "sandbox", "which layers of confinement must stand"),
-    row(
-        "listen",
-        "mx",
-        Kind::List,
-        "",
-        "where mail from other hosts comes in: \"[::]:25\"",
-    ),
-    OptionRow {
-        section: "listen",
-        key: "submission",
-        kind: Kind::List,
-        default: "",
-        doc: "where mail from our own users comes in",
-        state: State::TryOnly("submission needs login, which is not supported yet"),
-    },
-    later("listen", "https", "certificates, policies, autoconfig"),
-    row(
-        "domain",
-        "users",
-        Kind::List,
-        "",
-        "who has a mailbox; without it every name is taken",
-    ),
-    row(
-        "domain",
-        "aliases",
-        Kind::Aliases,
-        "",
-        "names that lead to others",
-    ),
-    row(
-        "domain",
-        "deliver",
-        Kind::Text,
-        "",
-        "maildir:/path/{domain}/{user}, lmtp:/socket, lmtp:host:port, or mx",
-    ),
-    row(
-        "domain",
-        "catch_all",
-        Kind::Text,
-        "",
-        "who gets mail for names that nobody has",
-    ),
-    later("domain", "dkim", "signing of what leaves"),
-    later("domain", "received", "what our trace field tells"),
-    row(
-        "relay",
-        "to",
-        Kind::Text,
-        "",
-        "the smart host for everything that is not ours: smtp://host:port",
-    ),
-    row(
-        "relay",
-        "from",
-        Kind::List,
-        "",
-        "networks whose clients may send to anybody",
-    ),
-    later("relay", "user", "the login at the smart host"),
-    later("relay", "password", "its password, by reference"),
-    row(
-        "limits",
-        "message",
-        Kind::Size,
-        "50 MiB",
-        "largest message; larger ones are refused with 552",
-    ),
-    row(
-        "limits",
-        "recipients",
-        Kind::Count,
-        "1000",
-        "most recipients of one transaction (RFC 5321 asks for 100)",
-    ),
-    row(
-        "limits",
-        "errors",
-        Kind::Count,
-        "20",
-        "failed commands before a session is ended",
-    ),
-    row(
-        "limits",
-        "sessions",
-        Kind::Count,
-        "1000",
-        "sessions at once; more are told to come later",
-    ),
-    row(
-        "queue",
-        "retry_delay_min",
-        Kind::Duration,
-        "5m",
-        "the pause before the second attempt; doubled each time",
-    ),
-    row(
-        "queue",
-        "retry_delay_max",
-        Kind::Duration,
-        "4h",
-        "the longest pause",
-    ),
-    row(
-        "queue",
-        "expiry",
-        Kind::Duration,
-        "5d",
-        "how long a message is tried (RFC 5321 asks for 4 to 5 days)",
-    ),
-    row(
-        "dns",
-        "servers",
-        Kind::List,
-        "",
-        "name servers; the system's where there are none",
-    ),
-    row(
-        "dns",
-        "smtp_port",
-        Kind::Count,
-        "25",
-        "where the hosts that DNS names listen; for closed test networks",
-    ),
-    row(
-        "log",
-        "folder",
-        Kind::Text,
-        "",
-        "where events lie: /var/log/ringmail, or the folder `events` beside a `spool` that is set",
-    ),
-    row(
-        "log",
-        "keep",
-        Kind::Duration,
-        "14d",
-        "how long events are kept for `log find` and `explain`",
-    ),
-    row(
-        "log",
-        "size",
-        Kind::Size,
-        "1 GiB",
-        "how much of them at most; the oldest go first",
-    ),
-    OptionRow {
-        section: "try",
-        key: "deliver",
-        kind: Kind::Text,
-        default: "",
-        doc: "the Maildirs of every domain",
-        state: State::TryOnly("only `ringmail try` takes mail for any domain"),
-    },
-];
-
-/// Sections that later work brings.
-pub const SECTIONS_LATER: &[&str] = &["auth", "filter", "local", "rule", "route", "table", "tls"];
-
-/// Sections there are; `aliases` has free keys, `domain` a level of names.
-pub const SECTIONS: &[&str] = &[
-    "listen", "domain", "relay", "aliases", "limits", "queue", "dns", "log", "try",
-];
-
-/// The row of a key.
-pub fn find(section: &str, key: &str) -> Option<&'static OptionRow> {
-    OPTIONS
-        .iter()
-        .find(|row| row.section == section && row.key == key)
-}
-
-/// Names that are close to what was written, the nearest first.
-pub fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let far = written.len() / 3 + 1;
-    let close = names
-        .map(|name| (distance(written, name), name))
-        .filter(|(d, _)| *d <= far);
-    close.min().map(|(_, name)| name)
-}
-
-/// Levenshtein's distance, in octets.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let replace = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
+impl OptionRow {
+    /// One that later work brings.
+    pub const fn later(key: &'static str, doc: &'static str) -> Self {
+        Self {
+            key,
+            kind: Kind::Text,
+            default: "",
+            doc,
+            more: "",
+            example: "",
+            state: State::Later,
         }
     }
-    row[b.len()]
+
+    /// The default as it would stand in a file.
+    pub fn written_default(&self) -> Option<String> {
+        let quote = if self.kind.is_quoted() { "\"" } else { "" };
+        (!self.default.is_empty()).then(|| format!("{quote}{}{quote}", self.default))
+    }
+}
+
+/// How a section is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// At the top of the file, before any section.
+    Top,
+    /// `[name]`, once.
+    Plain,
+    /// `[name."…"]`, one for each name.
+    Named,
+    /// `[name]`, whose keys the administrator chooses.
+    Free,
+}
+
+/// A section and its options.
+#[derive(Debug)]
+pub struct Section {
+    /// Its name; empty for the top of the file.
+    pub name: &'static str,
+    /// How it is written.
+    pub shape: Shape,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Its options, in the order they are shown. A section of free keys has one row: what its values are.
+    pub rows: &'static [OptionRow],
+}
+
+impl Section {
+    /// How its head is written.
+    pub fn head(&self) -> String {
+        match self.shape {
+            Shape::Top => String::new(),
+            Shape::Named => format!("[{}.\"…\"]", self.name),
+            Shape::Plain | Shape::Free => format!("[{}]", self.name),
+        }
+    }
+
+    /// The row of a key.
+    pub fn row(&self, key: &str) -> Option<&'static OptionRow> {
+        self.rows.iter().find(|row| row.key == key)
+    }
+}
+
+/// The table.
+pub static SECTIONS: [&Section; 10] = [
+    &top::SECTION,
+    &listen::SECTION,
+    &domain::SECTION,
+    &aliases::SECTION,
+    &relay::SECTION,
+    &limits::SECTION,
+    &queue::SECTION,
+    &dns::SECTION,
+    &log::SECTION,
+    &try_it::SECTION,
+];
+
+/// Sections that later work brings, and what they will be for.
+pub const SECTIONS_LATER: [(&str, &str); 7] = [
+    ("auth", "logins and passwords"),
+    ("filter", "milters that judge content"),
+    ("local", "mail of programs and users of this machine"),
+    ("route", "ways for single domains, addresses and senders"),
+    ("rule", "whom to refuse by address, name or sender"),
+    (
+        "table",
+        "users, aliases and domains from files and databases",
+    ),
+    ("tls", "which TLS is spoken and demanded"),
+];
+
+/// The section of a name.
+pub fn section(name: &str) -> Option<&'static Section> {
+    SECTIONS.into_iter().find(|section| section.name == name)
 }

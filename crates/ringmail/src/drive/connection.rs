@@ -3,6 +3,7 @@
 
 use super::clock::Clock;
 use super::edge::Stream;
+use crate::config::Limits;
 use mail::{Public, Reply, Time};
 use policy::Refusal;
 use smtp::server::{Answer, Output, Parameters, Question, Session, replies};
@@ -36,6 +37,15 @@ pub trait Desk {
         session: &Session,
         buffer: &mut Vec<u8>,
     ) -> impl Future<Output = (Answer, u64)>;
+}
+
+/// What every session is told of the configured bounds.
+pub fn parameters(limits: &Limits) -> Parameters {
+    Parameters {
+        content_octets_max: limits.message_octets,
+        recipients_max: limits.recipients,
+        errors_max: limits.errors,
+    }
 }
 
 /// What a connection is told.

@@ -106,11 +106,7 @@ impl Settings {
         Self {
             policy: Policy::new(config.policy.clone()),
             hostname: config.hostname.clone().into(),
-            parameters: Parameters {
-                content_octets_max: config.limits.message_octets,
-                recipients_max: config.limits.recipients,
-                errors_max: config.limits.errors,
-            },
+            parameters: connection::parameters(&config.limits),
             sessions_max: config.limits.sessions,
         }
     }

@@ -1,0 +1,332 @@
+//! What no value may make together with others: an alias that leads nowhere, a domain without a postmaster, a
+//! smart host that is ourselves. The policy brain is asked as a session would ask it.
+
+use super::aliases;
+use super::log;
+use super::mistakes::Errors;
+use super::nearest::nearest;
+use super::reader::Reader;
+use super::relay::SMTP_PORT;
+use super::{Config, Origin};
+use mail::{Domain, LocalPart, Mailbox, Route};
+use policy::address::{DEPTH, EXPANSION, Expansion, Fault};
+use policy::{Parameters, Target, Users};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::Range;
+
+impl Reader {
+    /// The whole, or all that is wrong with it.
+    pub fn together(mut self) -> Result<Config, Errors> {
+        if !self.hostname_written && !self.suggested.contains(&(0, "hostname")) {
+            let label = "add a line at the top: hostname = \"mail.example.org\"";
+            self.errors.add(0..0, "hostname is not set", label);
+        }
+        self.times();
+        self.folders();
+        self.somebody();
+        self.not_ourselves();
+        if self.errors.is_empty() {
+            self.mailboxes();
+            self.aliases_lead_somewhere();
+            self.postmasters();
+        }
+        if self.log.folder.as_os_str().is_empty() {
+            let spool = self.written.contains_key("spool").then_some(&*self.spool);
+            self.log.folder = log::default_folder(spool);
+        }
+        match self.hostname {
+            Some(hostname) if self.errors.is_empty() => Ok(Config {
+                hostname,
+                listen: self.listen,
+                policy: self.policy,
+                limits: self.limits,
+                queue: self.queue,
+                dns: self.dns,
+                log: self.log,
+                spool: self.spool,
+                runtime: self.runtime,
+                written: self.written,
+            }),
+            _ => Err(self.errors),
+        }
+    }
+
+    fn times(&mut self) {
+        let place = |keys: [&str; 2]| {
+            let written = keys.iter().find_map(|key| self.queue_places.get(key));
+            written.cloned().unwrap_or(0..0)
+        };
+        let queue = &self.queue;
+        if queue.retry_delay_min > queue.retry_delay_max {
+            let span = place(["retry_delay_min", "retry_delay_max"]);
+            let title = "queue.retry_delay_min is longer than queue.retry_delay_max";
+            self.errors
+                .add(span, title, "the first pause is the shortest");
+        } else if queue.retry_delay_min > queue.expiry {
+            let span = place(["expiry", "retry_delay_min"]);
+            let title = "queue.expiry comes before the second attempt";
+            self.errors
+                .add(span, title, "longer than queue.retry_delay_min");
+        }
+    }
+
+    fn folders(&mut self) {
+        if self.spool == self.runtime && self.errors.is_empty() {
+            let title = "spool and runtime are the same folder";
+            self.errors.add(
+                0..0,
+                title,
+                "the spool is kept, the runtime folder is emptied at a start",
+            );
+        }
+    }
+
+    /// A listener that would refuse everything is a mistake of somebody who forgot something.
+    fn somebody(&mut self) {
+        let policy = &self.policy;
+        let nobody = policy.domains.is_empty()
+            && policy.any_domain.is_none()
+            && policy.relay_from.is_empty()
+            && policy.aliases.is_empty();
+        if !self.listen.mx.is_empty() && nobody && self.errors.is_empty() {
+            let span = self.head_of("listen");
+            let title = "we listen and would refuse everything";
+            self.errors
+                .add(span, title, "add a [domain.\"…\"] or relay.from");
+        }
+    }
+
+    /// A smart host that is one of our own listeners would send everything round in a circle.
+    fn not_ourselves(&mut self) {
+        let Some(to) = &self.policy.relay_to else {
+            return;
+        };
+        let ip = to.host.parse::<IpAddr>().ok();
+        let here = self.policy.hostname.name() == Some(&to.host) || &*to.host == "localhost";
+        let ours = |listener: &std::net::SocketAddr| {
+            listener.port() == to.port
+                && match ip {
+                    Some(ip) => {
+                        ip == listener.ip()
+                            || ip.is_unspecified()
+                            || (ip.is_loopback() && listener.ip().is_unspecified())
+                    }
+                    None => here,
+                }
+        };
+        let named = to.port == SMTP_PORT && self.policy.hostname.name() == Some(&to.host);
+        if named || self.listen.mx.iter().any(ours) {
+            let title = "relay.to is this host";
+            let label = "mail would go round in a circle: name another host";
+            self.errors.add(self.relay_to.clone(), title, label);
+        }
+    }
+
+    /// Every listed user can have the mailbox that the domain promises.
+    fn mailboxes(&mut self) {
+        for (domain, rule) in &self.policy.domains {
+            let Users::Listed(users) = &rule.users else {
+                continue;
+            };
+            for user in users {
+                let Some(mailbox) = mailbox(user, domain) else {
+                    continue;
+                };
+                if let Route::Nowhere(..) = self.policy.route(&mailbox) {
+                    let span = self
+                        .domains
+                        .get(domain)
+                        .and_then(|places| places.users.get(user));
+                    let title = format!("user `{user}` cannot have a Maildir");
+                    let label =
+                        "no blanks, none of / \\ : { }, no dot in front, at most 200 octets";
+                    self.errors.add(span.cloned().unwrap_or(0..0), title, label);
+                }
+            }
+        }
+    }
+
+    fn aliases_lead_somewhere(&mut self) {
+        let policy = &self.policy;
+        let mut wrong = Wrong::new(policy);
+        let place = |places: &aliases::Places, name: &str| {
+            places.get(name).map_or(0..0, |(span, _)| span.clone())
+        };
+        for (domain, rule) in &policy.domains {
+            let Some(places) = self.domains.get(domain) else {
+                continue;
+            };
+            for (target, span) in aliases::targets(&rule.aliases, &places.aliases) {
+                wrong.target(&policy.meant(target, domain, false), target, span);
+            }
+            if let Some(target) = &rule.catch_all {
+                let meant = policy.meant(target, domain, false);
+                wrong.catch_all(&meant, target, places.catch_all.clone());
+            }
+            for name in rule.aliases.keys() {
+                wrong.alias(name, domain, place(&places.aliases, name));
+            }
+        }
+        let hostname = &policy.hostname;
+        for (target, span) in aliases::targets(&policy.aliases, &self.aliases) {
+            wrong.target(&policy.meant(target, hostname, true), target, span);
+        }
+        for name in policy.aliases.keys() {
+            wrong.alias(name, hostname, place(&self.aliases, name));
+        }
+        for (span, title, label) in wrong.found {
+            self.errors.add(span, title, label);
+        }
+    }
+
+    /// Every domain of ours has a postmaster, and where we listen so has our name (RFC 5321 §4.5.1).
+    fn postmasters(&mut self) {
+        if !self.errors.is_empty() || self.policy.any_domain.is_some() {
+            return;
+        }
+        let nobody = |domain: &Domain| {
+            let expansion = mailbox("postmaster", domain).map(|m| expand(&self.policy, &m));
+            !matches!(expansion, Some(Expansion::Mailboxes(_)))
+        };
+        let mut wrong = Vec::new();
+        for (domain, places) in &self.domains {
+            if nobody(domain) {
+                let label = "add postmaster to its users or aliases, or to [aliases]";
+                wrong.push((
+                    places.head.clone(),
+                    format!("domain {domain} has no postmaster"),
+                    label,
+                ));
+            }
+        }
+        if wrong.is_empty() && !self.listen.mx.is_empty() && nobody(&self.policy.hostname) {
+            let title = format!("nobody is postmaster of {}", self.policy.hostname);
+            let label = "add below [aliases]: postmaster = \"you@example.org\"";
+            wrong.push((self.head_of("listen"), title, label));
+        }
+        for (span, title, label) in wrong {
+            self.errors.add(span, title, label);
+        }
+    }
+}
+
+fn mailbox(name: &str, domain: &Domain) -> Option<Mailbox> {
+    Some(Mailbox {
+        local_part: LocalPart::from_meant(name).ok()?,
+        domain: domain.clone(),
+    })
+}
+
+fn expand(policy: &Parameters, mailbox: &Mailbox) -> Expansion {
+    policy.expand(mailbox, &mut |_, _: Option<&Origin>| {}).0
+}
+
+/// What is wrong with aliases: each mistake once, where it is made.
+struct Wrong<'p> {
+    policy: &'p Parameters,
+    found: Vec<(Range<usize>, String, String)>,
+    circles: BTreeSet<Vec<String>>,
+    too_deep: bool,
+}
+
+impl<'p> Wrong<'p> {
+    fn new(policy: &'p Parameters) -> Self {
+        Self {
+            policy,
+            found: Vec::new(),
+            circles: BTreeSet::new(),
+            too_deep: false,
+        }
+    }
+
+    /// A target that is nobody.
+    fn target(&mut self, meant: &Mailbox, written: &Target, span: Range<usize>) {
+        if self.policy.is_ours(&meant.domain) && expand(self.policy, meant) == Expansion::Unknown {
+            self.nobody(meant, written, span);
+        }
+    }
+
+    /// A catch-all that is nobody leads to itself.
+    fn catch_all(&mut self, meant: &Mailbox, written: &Target, span: Range<usize>) {
+        match expand(self.policy, meant) {
+            Expansion::Unknown => self.nobody(meant, written, span),
+            Expansion::Broken(Fault::Circle(circle)) if circle == [meant.clone()] => {
+                self.nobody(meant, written, span);
+            }
+            _ => {}
+        }
+    }
+
+    fn nobody(&mut self, meant: &Mailbox, written: &Target, span: Range<usize>) {
+        let label = match self.policy.domains.get(&meant.domain) {
+            Some(rule) if rule.users == Users::Any => {
+                format!("{} lists no users: add users = [\"…\"]", meant.domain)
+            }
+            Some(rule) => {
+                let users = match &rule.users {
+                    Users::Listed(users) => Some(users.iter()),
+                    Users::Any => None,
+                };
+                let users = users.into_iter().flatten().map(|name| &**name);
+                let names = users.chain(rule.aliases.keys().map(|name| &**name));
+                let near = nearest(meant.local_part.as_str(), names);
+                near.map_or(
+                    format!("{} has no such user or alias", meant.domain),
+                    |near| format!("did you mean `{near}`?"),
+                )
+            }
+            None => format!(
+                "name a whole address: users of {} are not supported yet",
+                meant.domain
+            ),
+        };
+        self.found
+            .push((span, format!("`{written}` is nobody"), label));
+    }
+
+    /// An alias that leads in a circle, too deep or too far.
+    fn alias(&mut self, name: &str, domain: &Domain, span: Range<usize>) {
+        let Some(mailbox) = mailbox(name, domain) else {
+            return;
+        };
+        let Expansion::Broken(fault) = expand(self.policy, &mailbox) else {
+            return;
+        };
+        match fault {
+            // Said where the target stands.
+            Fault::Nobody(_) => {}
+            Fault::Circle(circle) => {
+                let circle: Vec<String> = circle
+                    .iter()
+                    .map(|m| m.to_string().to_ascii_lowercase())
+                    .collect();
+                let mut members = circle.clone();
+                members.sort();
+                // An alias that leads into a circle is not in it, and the circle is said once.
+                if !circle.contains(&mailbox.to_string()) || !self.circles.insert(members) {
+                    return;
+                }
+                let again = circle.first().cloned().unwrap_or_default();
+                let label = format!("{} → {again}", circle.join(" → "));
+                self.found
+                    .push((span, format!("alias `{name}` leads back to itself"), label));
+            }
+            Fault::TooDeep => {
+                if !std::mem::replace(&mut self.too_deep, true) {
+                    let label = format!("at most {DEPTH} may lead one to the next");
+                    self.found
+                        .push((span, format!("alias `{name}` leads too far"), label));
+                }
+            }
+            Fault::TooMany => {
+                let label = format!("at most {EXPANSION}");
+                self.found.push((
+                    span,
+                    format!("alias `{name}` stands for too many mailboxes"),
+                    label,
+                ));
+            }
+        }
+    }
+}
