@@ -7,14 +7,12 @@ mod manners;
 mod messages;
 
 pub use compare::{Arrived, compare};
-pub use manners::{ANYTHING, BOTH_WAYS, Difference, Manners, Refusal, Way};
+pub use manners::{ANYTHING, Aside, BOTH_WAYS, Difference, Manners, Refusal, Way};
 pub use messages::{COUNT, Message, messages};
 
 use crate::debian::MALFORMED_MAIL;
 use crate::peer::{OURS, Peer, THEIRS};
-use crate::{Client, Program, cell, debian, find_files, free_port, left_out, wait_until};
-use std::fs;
-use std::path::Path;
+use crate::{Client, Program, cell, debian, free_port, left_out, maildir, wait_until};
 use std::time::{Duration, Instant};
 
 /// Starts a peer that relays to a port and has these mailboxes.
@@ -47,7 +45,7 @@ pub fn they_send(test: &str, start: Start, manners: &Manners) {
         assert!(is_said, "{}: {answer}", message.name);
     }
     let taken = taken_all(inject(peer.port, taken, OURS));
-    let arrived = wait(&taken, || maildirs(&ours.folder().join("mail")));
+    let arrived = wait(&taken, || maildir::contents(&ours.folder().join("mail")));
     judge(&taken, &arrived, manners, Way::Here, &peer);
 }
 
@@ -70,10 +68,10 @@ pub fn we_send(test: &str, start: Start, manners: &Manners) {
     let (refused, taken) = parted(messages, manners, Way::There);
     let refused = taken_all(inject(port, refused, THEIRS));
     let taken = taken_all(inject(port, taken, THEIRS));
-    let arrived = wait(&taken, || maildirs(&peer.mail()));
+    let arrived = wait(&taken, || peer.arrived());
     judge(&taken, &arrived, manners, Way::There, &peer);
     wait_until("nothing is left", LONGEST, || ours.queued() == Some(0));
-    let mut reports = maildirs(&ours.folder().join("mail"));
+    let mut reports = maildir::contents(&ours.folder().join("mail"));
     let reports = reports.remove("reports").unwrap_or_default();
     reported(&refused, &reports, manners);
 }
@@ -209,27 +207,8 @@ fn wait(sent: &[Message], arrived: impl Fn() -> Arrived) -> Arrived {
     }
 }
 
-/// What lies in the Maildirs below a folder, its lines ended as on the wire.
-fn maildirs(folder: &Path) -> Arrived {
-    let mut arrived = Arrived::new();
-    for path in find_files(folder) {
-        let new = path.parent().filter(|parent| parent.ends_with("new"));
-        let name = new.and_then(|new| new.parent()?.file_name());
-        if let (Some(name), Ok(file)) = (name, fs::read(&path)) {
-            let lines = file.split_inclusive(|octet| *octet == b'\n');
-            let content = lines.flat_map(|line| match line.strip_suffix(b"\n") {
-                Some(line) => [line, b"\r\n"].concat(),
-                None => line.to_vec(),
-            });
-            let of_name = arrived.entry(name.to_string_lossy().into_owned());
-            of_name.or_default().push(content.collect());
-        }
-    }
-    arrived
-}
-
 fn judge(sent: &[Message], arrived: &Arrived, manners: &Manners, way: Way, peer: &Peer) {
-    if let Err(why) = compare(sent, arrived, &manners.differences(way)) {
+    if let Err(why) = compare(way, sent, arrived, manners) {
         panic!("{} and we, {way:?}: {why}", peer.name);
     }
     let octets: usize = sent

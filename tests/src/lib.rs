@@ -6,8 +6,10 @@ mod client;
 pub mod debian;
 pub mod interop;
 mod left_out;
+pub mod maildir;
 pub mod peer;
 mod program;
+pub mod sink;
 mod target;
 
 pub use client::Client;

@@ -6,13 +6,17 @@
 mod exim;
 mod opensmtpd;
 mod postfix;
+mod sendmail;
 
 pub use exim::exim;
 pub use opensmtpd::opensmtpd;
 pub use postfix::postfix;
+pub use sendmail::sendmail;
 
 use crate::cell::Running;
-use std::path::PathBuf;
+use crate::interop::Arrived;
+use crate::maildir;
+use crate::sink::Sink;
 
 /// The domain whose mail a peer delivers.
 pub const THEIRS: &str = "theirs.test";
@@ -25,13 +29,37 @@ pub struct Peer {
     pub name: &'static str,
     /// Where it listens for SMTP.
     pub port: u16,
+    mailboxes: Mailboxes,
     running: Running,
 }
 
+/// Where a peer puts what is for its own domain.
+enum Mailboxes {
+    /// A Maildir for each local-part, below a folder of its cell.
+    Maildirs,
+    /// It hands it on.
+    Sink(Sink),
+}
+
 impl Peer {
-    /// The folder with a Maildir for each local-part.
-    pub fn mail(&self) -> PathBuf {
-        self.running.cell().mail()
+    /// What it delivered so far.
+    pub fn arrived(&self) -> Arrived {
+        match &self.mailboxes {
+            Mailboxes::Maildirs => maildir::contents(&self.running.cell().mail()),
+            Mailboxes::Sink(sink) => {
+                let mut arrived = Arrived::new();
+                for message in sink.taken() {
+                    for path in &message.forward_paths {
+                        let name = path.split('@').next().unwrap_or_default();
+                        let contents = arrived.entry(name.to_owned()).or_default();
+                        // As a mailbox would have it (RFC 5321 §4.4).
+                        let path = format!("Return-Path: <{}>\r\n", message.reverse_path);
+                        contents.push([path.as_bytes(), &message.content].concat());
+                    }
+                }
+                arrived
+            }
+        }
     }
 
     /// What it logged so far.

@@ -17,7 +17,7 @@ const MANNERS: &Manners = &Manners {
             change: empty_line_after_header,
         },
     ],
-    refusals: &[],
+    ..Manners::NONE
 };
 
 #[test]

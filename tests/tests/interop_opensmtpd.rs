@@ -18,6 +18,7 @@ const MANNERS: &Manners = &Manners {
             change: |content| date_and_message_id(content, HOST),
         },
     ],
+    left_aside: &[],
     refusals: &[
         Refusal {
             ways: BOTH_WAYS,

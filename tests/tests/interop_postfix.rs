@@ -20,7 +20,7 @@ const MANNERS: &Manners = &Manners {
             change: empty_line_before_body,
         },
     ],
-    refusals: &[],
+    ..Manners::NONE
 };
 
 #[test]

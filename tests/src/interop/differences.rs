@@ -93,6 +93,57 @@ pub fn names_qualified(content: &[u8], host: &str) -> Vec<u8> {
     lines.collect::<Vec<_>>().concat()
 }
 
+/// Leaves a field out of the header section.
+pub fn without_field(content: &[u8], name: &str) -> Vec<u8> {
+    let (mut in_header, mut dropping) = (true, false);
+    let lines = content.split_inclusive(|octet| *octet == b'\n');
+    let kept = lines.filter(|line| {
+        in_header &= *line != b"\r\n";
+        let continued = line.starts_with(b" ") || line.starts_with(b"\t");
+        dropping = in_header
+            && if continued {
+                dropping
+            } else {
+                has_name(line, name)
+            };
+        !dropping
+    });
+    kept.collect::<Vec<_>>().concat()
+}
+
+/// Takes all blanks and line ends out of the fields that hold addresses, but each one's last.
+pub fn without_blanks_in_addresses(content: &[u8]) -> Vec<u8> {
+    let (mut in_header, mut in_addresses) = (true, false);
+    let mut out: Vec<u8> = Vec::with_capacity(content.len());
+    for line in content.split_inclusive(|octet| *octet == b'\n') {
+        in_header &= line != b"\r\n";
+        let continued = line.starts_with(b" ") || line.starts_with(b"\t");
+        if continued && in_addresses {
+            out.truncate(out.len() - 2);
+        }
+        let begins = ADDRESS_FIELDS.iter().any(|name| has_name(line, name));
+        in_addresses = in_header && (begins || continued && in_addresses);
+        if in_addresses {
+            out.extend(line.iter().filter(|octet| !octet.is_ascii_whitespace()));
+            out.extend(b"\r\n");
+        } else {
+            out.extend(line);
+        }
+    }
+    out
+}
+
+/// Leaves the fields out that hold addresses.
+pub fn without_addresses(content: &[u8]) -> Vec<u8> {
+    let names = ADDRESS_FIELDS.iter();
+    names.fold(content.to_vec(), |content, name| {
+        without_field(&content, name)
+    })
+}
+
+/// The fields that hold addresses (RFC 5322 §3.6.2 and §3.6.3, and what older mail has).
+const ADDRESS_FIELDS: &[&str] = &["from", "sender", "reply-to", "to", "cc", "bcc", "errors-to"];
+
 /// Whether the header section has a line without a colon that continues no field.
 pub fn has_line_without_colon(content: &[u8]) -> bool {
     let lines = content.split_inclusive(|octet| *octet == b'\n');
@@ -171,6 +222,21 @@ mod tests {
         let qualified = names_qualified(content, "h");
         let expected = b"From: a@h\r\nTo: A <a@h>, b@c, d@h\r\nX: e\r\n\r\nCc: f\r\n";
         assert_eq!(qualified, expected);
+    }
+
+    #[test]
+    fn a_field_is_left_out_with_its_continuation_and_only_in_the_header_section() {
+        let content = b"A: b\r\nBCC: c,\r\n d\r\nE: f\r\n\r\nbcc: g\r\n";
+        let left = without_field(content, "bcc");
+        assert_eq!(left, b"A: b\r\nE: f\r\n\r\nbcc: g\r\n");
+    }
+
+    #[test]
+    fn blanks_vanish_from_address_fields_only() {
+        let content = b"To: a b,\r\n c\r\nX: d e\r\n f\r\nCc: g\r\n\r\nTo: h i\r\n";
+        let without = without_blanks_in_addresses(content);
+        let expected = b"To:ab,c\r\nX: d e\r\n f\r\nCc:g\r\n\r\nTo: h i\r\n";
+        assert_eq!(without, expected);
     }
 
     #[test]

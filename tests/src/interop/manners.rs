@@ -24,6 +24,8 @@ pub const ANYTHING: u8 = 0;
 pub struct Manners {
     /// What it changes, one upon the other.
     pub differences: &'static [Difference],
+    /// What cannot be foreseen octet for octet.
+    pub left_aside: &'static [Aside],
     /// What it does not take.
     pub refusals: &'static [Refusal],
 }
@@ -37,6 +39,17 @@ pub struct Difference {
     pub what: &'static str,
     /// Does the same to a content.
     pub change: fn(&[u8]) -> Vec<u8>,
+}
+
+/// A part of a content that a server writes anew in a way that nobody can foresee.
+#[derive(Debug)]
+pub struct Aside {
+    /// Which, and why.
+    pub what: &'static str,
+    /// Which messages have it.
+    pub of: fn(&Message) -> bool,
+    /// Takes it out; done to both contents before they are compared.
+    pub take_out: fn(&[u8]) -> Vec<u8>,
 }
 
 /// Messages that a server does not take from anybody.
@@ -58,6 +71,7 @@ impl Manners {
     /// Changes nothing and takes everything.
     pub const NONE: Manners = Manners {
         differences: &[],
+        left_aside: &[],
         refusals: &[],
     };
 
@@ -66,6 +80,14 @@ impl Manners {
         let all = self.differences.iter();
         all.filter(|difference| difference.ways.contains(&way))
             .collect()
+    }
+
+    /// Takes out of a content what is left aside.
+    pub fn without_asides(&self, message: &Message, content: &[u8]) -> Vec<u8> {
+        let asides = self.left_aside.iter().filter(|aside| (aside.of)(message));
+        asides.fold(content.to_vec(), |content, aside| {
+            (aside.take_out)(&content)
+        })
     }
 
     /// Why it does not take a message that goes this way, if so.

@@ -1,6 +1,6 @@
 //! Exim.
 
-use super::{OURS, Peer, THEIRS};
+use super::{Mailboxes, OURS, Peer, THEIRS};
 use crate::cell::{Cell, MAIL, MAIL_USER, User};
 use crate::debian::{self, EXIM};
 use crate::free_port;
@@ -29,6 +29,7 @@ pub fn exim(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String> {
     Ok(Peer {
         name: "Exim",
         port,
+        mailboxes: Mailboxes::Maildirs,
         running,
     })
 }

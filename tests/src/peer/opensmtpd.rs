@@ -1,6 +1,6 @@
 //! OpenSMTPD.
 
-use super::{OURS, Peer, THEIRS};
+use super::{Mailboxes, OURS, Peer, THEIRS};
 use crate::cell::{Cell, MAIL, MAIL_USER, User};
 use crate::debian::{self, OPENSMTPD};
 use crate::free_port;
@@ -28,6 +28,7 @@ pub fn opensmtpd(next_hop: u16, _mailboxes: &[String]) -> Result<Peer, String> {
     Ok(Peer {
         name: "OpenSMTPD",
         port,
+        mailboxes: Mailboxes::Maildirs,
         running,
     })
 }

@@ -1,6 +1,6 @@
 //! Postfix.
 
-use super::{OURS, Peer, THEIRS};
+use super::{Mailboxes, OURS, Peer, THEIRS};
 use crate::cell::{Cell, MAIL, MAIL_USER, User};
 use crate::debian::{self, POSTFIX};
 use crate::free_port;
@@ -34,6 +34,7 @@ pub fn postfix(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String> {
     Ok(Peer {
         name: "Postfix",
         port,
+        mailboxes: Mailboxes::Maildirs,
         running,
     })
 }
