@@ -44,8 +44,8 @@ pub fn is_public(address: IpAddr) -> bool {
     match canonical(address) {
         IpAddr::V4(v4) => {
             let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xC0 == 64;
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified())
-                && !shared
+            let ours = v4.is_private() || v4.is_loopback() || v4.is_link_local();
+            !(ours || shared || v4.is_unspecified())
         }
         IpAddr::V6(v6) => {
             !(v6.is_loopback()

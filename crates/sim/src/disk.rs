@@ -81,12 +81,12 @@ impl LyingDisk {
             .map(|name| (name.to_owned(), Node::Folder))
             .into_iter()
             .collect();
-        let root = FolderNames {
+        let top = FolderNames {
             durable: names.clone(),
             seen: names,
             unsynced: Vec::new(),
         };
-        let mut folders = BTreeMap::from([(PathBuf::from("/"), root)]);
+        let mut folders = BTreeMap::from([(PathBuf::from("/"), top)]);
         folders.extend(FOLDERS.map(|name| (Path::new("/").join(name), FolderNames::default())));
         Self {
             inodes: BTreeMap::new(),
