@@ -77,7 +77,9 @@ fn a_rotten_segment_header_takes_nothing_away() {
 #[test]
 fn a_segment_without_any_header_is_kept_aside_and_said() {
     let mut disk = three_messages();
-    HEADERS.into_iter().for_each(|at| rot(&mut disk, at + 20));
+    for at in HEADERS {
+        rot(&mut disk, at + 20);
+    }
     let (mut spool, recovered) = open(disk);
     assert_eq!(recovered.findings, [Finding::Rotten(FIRST.into())]);
     let disk = spool.disk_mut();
@@ -93,7 +95,9 @@ fn a_segment_without_any_header_is_kept_aside_and_said() {
 #[test]
 fn a_damaged_segment_stays_where_no_copy_can_be_made() {
     let mut disk = three_messages();
-    HEADERS.into_iter().for_each(|at| rot(&mut disk, at + 20));
+    for at in HEADERS {
+        rot(&mut disk, at + 20);
+    }
     let call = disk.calls();
     disk.fail(call, std::io::ErrorKind::StorageFull);
     let (mut spool, recovered) = open(disk);
