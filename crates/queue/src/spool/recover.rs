@@ -380,9 +380,14 @@ fn open_segments<D: Disk>(disk: &mut D, recovered: &mut Recovered) -> io::Result
     Ok(segments)
 }
 
+/// Octets to read at once of so many.
+fn piece_octets(octets: u64) -> usize {
+    usize::try_from(octets).map_or(SEARCH_OCTETS, |octets| octets.min(SEARCH_OCTETS))
+}
+
 /// Whether nothing was ever written behind the first block.
 fn is_empty<D: Disk>(disk: &D, file: &D::File) -> io::Result<bool> {
-    let mut piece = vec![0; SEARCH_OCTETS];
+    let mut piece = vec![0; piece_octets(disk.len(file)?).max(1)];
     let mut offset = BLOCK;
     loop {
         let read = disk.read_at(file, offset, &mut piece)?;
@@ -442,7 +447,7 @@ fn search<D: Disk>(
     from: u64,
     octets: u64,
 ) -> io::Result<Option<u64>> {
-    let mut piece = vec![0; SEARCH_OCTETS];
+    let mut piece = vec![0; piece_octets(octets.saturating_sub(from))];
     let mut offset = from;
     while offset < octets {
         let read = disk.read_at(&segment.file, offset, &mut piece)?;
