@@ -201,8 +201,62 @@ pub fn say(event: &Event<'_>) {
     }
     let mut line = line(event);
     line.push('\n');
-    let _ = std::io::stderr().lock().write_all(line.as_bytes());
     keep::keep(&line);
+    let waits = TURN.with_borrow_mut(|turn| {
+        let turn = turn.as_mut()?;
+        turn.push_str(&line);
+        Some(turn.len() < TURN_OCTETS)
+    });
+    match waits {
+        Some(true) => {}
+        Some(false) => turn_ended(),
+        None => {
+            write_out(&line);
+            keep::send();
+        }
+    }
+}
+
+/// Octets of lines that wait for the end of a turn.
+const TURN_OCTETS: usize = 16 * 1024;
+
+thread_local! {
+    /// What this thread said in this turn of its event loop. `None`: it has none, and what it says goes out at once.
+    static TURN: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// As long as it lives, what this thread says goes out in one write at the end of each turn of its event loop.
+#[must_use]
+pub struct Turns(());
+
+impl Turns {
+    /// Begins the first turn.
+    pub fn begin() -> Self {
+        TURN.set(Some(String::new()));
+        Self(())
+    }
+}
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        turn_ended();
+        TURN.set(None);
+    }
+}
+
+/// The event loop is about to wait: what was said goes out.
+pub fn turn_ended() {
+    TURN.with_borrow_mut(|turn| {
+        if let Some(lines) = turn.as_mut().filter(|lines| !lines.is_empty()) {
+            write_out(lines);
+            lines.clear();
+            keep::send();
+        }
+    });
+}
+
+fn write_out(lines: &str) {
+    let _ = std::io::stderr().lock().write_all(lines.as_bytes());
 }
 
 /// The event as one line, logfmt, without its line end.
@@ -243,5 +297,24 @@ mod tests {
             shown,
             "event=trouble.met level=error role=ringmail place=test cause=\"x\\\" event=message.accepted\\nevent=role.ended\""
         );
+    }
+
+    #[test]
+    fn what_is_said_in_a_turn_waits_for_its_end_and_no_longer() {
+        let waiting = || TURN.with_borrow(|turn| turn.as_ref().map(|lines| lines.lines().count()));
+        let turns = Turns::begin();
+        say(&Event::ServiceStopped {});
+        say(&Event::ServiceStopped {});
+        assert_eq!(waiting(), Some(2));
+        turn_ended();
+        assert_eq!(waiting(), Some(0));
+        for _ in 0..TURN_OCTETS {
+            say(&Event::ServiceStopped {});
+        }
+        assert!(
+            TURN.with_borrow(|turn| turn.as_ref().is_some_and(|lines| lines.len() < TURN_OCTETS))
+        );
+        drop(turns);
+        assert_eq!(waiting(), None);
     }
 }

@@ -50,8 +50,10 @@ pub fn main(role: Role) -> ExitCode {
 
 /// Runs one future with this process's event loop, in this thread alone.
 pub fn in_event_loop<T>(work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+    let _turns = event::Turns::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_park(event::turn_ended)
         .build()?;
     let set = tokio::task::LocalSet::new();
     let ended = set.block_on(&runtime, work);

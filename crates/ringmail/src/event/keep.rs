@@ -37,7 +37,7 @@ pub fn through(socket: OwnedFd) {
     }
 }
 
-/// Keeps a line, with the time before it.
+/// Keeps a line, with the time before it, until [`send`].
 pub fn keep(line: &str) {
     let wall = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -57,6 +57,12 @@ pub fn keep(line: &str) {
         } else {
             outlet.lost += 1;
         }
+    }
+}
+
+/// Sends what was kept, as far as the socket takes it now.
+pub fn send() {
+    if let Ok(mut outlet) = OUTLET.lock() {
         outlet.send();
     }
 }
