@@ -419,3 +419,49 @@ fn mail_flows_when_events_cannot_be_kept() {
         run(&program, &["log", "find", "--to", "ann@a.test"]).0 == 0
     });
 }
+
+#[test]
+fn no_session_notices_that_the_configuration_is_read_anew_under_load() {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    let port = free_port();
+    let one = configuration(port, "\"ann\"", "");
+    let two = configuration(port, "\"ann\", \"bob\"", "[limits]\nerrors = 9\n");
+    let program = Program::start(&one);
+    let smtpd = |program: &Program| {
+        let roles = program.roles();
+        roles
+            .into_iter()
+            .find(|(role, _)| role == "smtpd")
+            .unwrap()
+            .1
+    };
+    let descriptors = |pid: u32| fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let (pid, before) = (smtpd(&program), descriptors(smtpd(&program)));
+    let (stop, sent) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut client = Client::connect(port).unwrap();
+                    let to = ["ann@a.test".to_owned()];
+                    let answer = client.send("x@y.test", &to, b"Subject: x\r\n\r\n").unwrap();
+                    assert!(answer.starts_with("250 2.0.0"), "{answer}");
+                    client.say("QUIT").unwrap();
+                    sent.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for n in 0..20 {
+            write(&program, if n % 2 == 0 { &two } else { &one });
+            let (code, out, err) = run(&program, &["reload"]);
+            assert_eq!(code, 0, "{out}{err}");
+            assert!(out.contains("limits.errors"), "{out}");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(sent.load(Ordering::Relaxed) > 20, "{sent:?}");
+    assert_eq!(smtpd(&program), pid);
+    wait_until("no descriptor is left over", SOON, || {
+        descriptors(pid) <= before
+    });
+}

@@ -90,18 +90,15 @@ pub fn show(record: &Record, json: bool) -> io::Result<()> {
 }
 
 fn follow(config: &Config, on: bool, json: bool) -> io::Result<u8> {
-    let (mut follow, last) = match Follow::begin(&config.log.folder, LINES) {
-        Err(error) if on && error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(&config.log.folder)?;
-            Follow::begin(&config.log.folder, LINES)?
-        }
-        begun => begun?,
-    };
+    let (mut follow, last) = Follow::begin(&config.log.folder, LINES)?;
+    if last.is_empty() && !on {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     for record in &last {
         show(record, json)?;
     }
     if !on {
-        return Ok(if last.is_empty() { NO } else { DONE });
+        return Ok(DONE);
     }
     loop {
         std::thread::sleep(LOOK_EVERY);

@@ -10,7 +10,6 @@ use crate::event::read::{Record, each};
 use crate::ipc::control::{Answer, Filter, Message, Request};
 use mail::{QueueId, Time};
 use serde_json::json;
-use std::io;
 
 /// Events of one story that are shown; a message that is tried for days has some hundreds.
 const EVENTS_MAX: usize = 10_000;
@@ -46,9 +45,8 @@ fn tell(config: &Config, name: QueueId, fields: &[&str], json: bool) -> u8 {
         }
         events.len() < EVENTS_MAX
     });
-    // A folder that is not there has no events; one that may not be read is said, if nothing else is known.
+    // Events that cannot be read matter where nothing else is known.
     if let Err(error) = read
-        && (error.kind() != io::ErrorKind::NotFound || here.is_none())
         && events.is_empty()
         && here.is_none()
     {

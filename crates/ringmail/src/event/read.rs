@@ -146,6 +146,14 @@ pub fn each(folder: &Path, since: Time, mut take: impl FnMut(Record) -> bool) ->
 /// Octets asked of a file at once.
 const READ_OCTETS: usize = 64 * 1024;
 
+/// The store's files; none where there is no folder yet.
+fn files(folder: &Path) -> io::Result<Vec<(Time, PathBuf)>> {
+    match store::files(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        files => files,
+    }
+}
+
 /// A file that may have been removed since the folder was read: it was the oldest.
 fn open(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
@@ -193,7 +201,7 @@ impl Follow {
             rest: Vec::new(),
         };
         let mut last = std::collections::VecDeque::new();
-        if let Some((began, path)) = store::files(folder)?.pop()
+        if let Some((began, path)) = files(folder)?.pop()
             && let Some(file) = open(&path)?
         {
             follow.file = Some((began, file));
@@ -212,7 +220,7 @@ impl Follow {
         loop {
             self.read(&mut take)?;
             let current = self.file.as_ref().map(|(began, _)| *began);
-            let next = store::files(&self.folder)?
+            let next = files(&self.folder)?
                 .into_iter()
                 .find(|(began, _)| current.is_none_or(|current| *began > current));
             let Some((began, path)) = next else {
