@@ -335,7 +335,8 @@ fn command(line: &[u8]) {
         }) => {
             let mut text = format!("MAIL FROM:<{reverse_path}>");
             if let Some(size) = parameters.size_octets {
-                text += &format!(" SIZE={size}");
+                text.push_str(" SIZE=");
+                text.push_str(&size.to_string());
             }
             match Command::parse(text.as_bytes()) {
                 Ok(Command::Mail {

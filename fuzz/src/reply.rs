@@ -161,7 +161,7 @@ fn talk(pieces: &[&[u8]], choices: Choices, mistake: Mistake<'_>) -> Story {
         pending.extend_from_slice(piece);
         loop {
             let used = driver.session.receive(&pending, driver.now);
-            let lines = pending[..used].iter().filter(|b| **b == b'\n').count();
+            let lines = pending[..used].split(|b| *b == b'\n').count() - 1;
             pending.drain(..used);
             driver.story.used += used;
             if !driver.listen() && used == 0 {

@@ -60,10 +60,12 @@ pub fn agree(story: &Story, server: &[u8], choices: Choices) {
     let mut messages = messages.into_iter();
     for outcomes in &story.outcomes {
         assert_eq!(outcomes.len(), choices.recipients, "one each");
-        outcomes.iter().for_each(|outcome| match outcome {
-            Outcome::Delivered => {}
-            Outcome::Deferred(cause) | Outcome::Failed(cause) => harmless(cause),
-        });
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Delivered => {}
+                Outcome::Deferred(cause) | Outcome::Failed(cause) => harmless(cause),
+            }
+        }
         if too_large(outcomes) {
             assert!(announces_less(&server[..story.used], choices.octets));
             continue;
@@ -150,7 +152,7 @@ fn announces_less(server: &[u8], octets: u64) -> bool {
 /// The codes of whole replies: what stands before the line that ends each.
 fn codes(said: &[u8]) -> Vec<u16> {
     said.split_inclusive(|b| *b == b'\n')
-        .map(|line| line.trim_ascii_end())
+        .map(<[u8]>::trim_ascii_end)
         .filter(|line| line.get(3) != Some(&b'-'))
         .map(|line| {
             let digits = std::str::from_utf8(&line[..3]).expect("only replies are used");

@@ -329,6 +329,8 @@ impl Supervisor {
         }
         self.see_end(&order, happens, deadline).await;
         event::say(&Event::ServiceStopped {});
+        // Before the word that ends admin, which keeps it.
+        event::turn_ended();
         self.tell(Role::Admin, &ToRole::Stop, None);
         let deadline = Instant::now() + ADMIN_STOP_WAIT;
         self.see_end(&[Role::Admin], happens, deadline).await;
