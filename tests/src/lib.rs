@@ -11,10 +11,12 @@ pub mod peer;
 mod program;
 pub mod sink;
 mod target;
+mod unprivileged;
 
 pub use client::Client;
 pub use left_out::left_out;
 pub use program::{Program, binary, find_files, wait_until};
+pub use unprivileged::Unprivileged;
 
 use std::net::{Ipv4Addr, TcpListener};
 

@@ -1,6 +1,7 @@
 //! The commands, as PRODUCT's users meet them. Exit codes: 0 yes or done, 1 the answer is no, 2 usage,
 //! 3 configuration error, 4 no daemon to ask, 5 not permitted, 6 temporary, 69 not built yet.
 
+mod check;
 mod config;
 pub mod control;
 pub mod explain;
@@ -17,8 +18,10 @@ pub mod try_it;
 use crate::config::{Config, Errors};
 use crate::ipc::spawn::{Role, Situation};
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// Done, or yes.
 pub const DONE: u8 = 0;
@@ -73,9 +76,41 @@ struct Arguments {
     /// Print JSON; lists as JSON lines.
     #[arg(long, global = true)]
     json: bool,
+    /// Say nothing where all is well.
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// Colours in what is said of mistakes.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    color: Colour,
     #[command(subcommand)]
     command: Command,
 }
+
+/// When there are colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Colour {
+    /// Whether standard error gets colours.
+    fn styled(self) -> bool {
+        let wanted = || std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        match self {
+            Colour::Auto => std::io::stderr().is_terminal() && wanted(),
+            Colour::Always => true,
+            Colour::Never => false,
+        }
+    }
+}
+
+/// Whether mistakes are said in colours: set once, before any is.
+static STYLED: OnceLock<bool> = OnceLock::new();
 
 #[derive(Subcommand)]
 enum Command {
@@ -87,7 +122,7 @@ enum Command {
     },
     /// The supervisor, in the foreground.
     Run,
-    /// Reads the configuration and says everything that is wrong with it.
+    /// Says everything that is wrong with the configuration, and with what it needs around it.
     Check,
     /// The configuration: as it is in force, as it differs, as it could be.
     #[command(subcommand)]
@@ -145,10 +180,12 @@ pub fn main() -> ExitCode {
 
 fn obey(arguments: Arguments) -> u8 {
     let (path, json) = (&*arguments.config, arguments.json);
+    // Nothing set it before: this runs once.
+    let _ = STYLED.set(arguments.color.styled());
     match arguments.command {
         Command::Try { dir } => try_it::run(&dir),
         Command::Run => run::run(path),
-        Command::Check => check(path),
+        Command::Check => check::check(path, json, arguments.quiet),
         Command::Config(what) => config::obey(path, &what, json),
         Command::Reload => reload(path, json),
         Command::Status => with_config(path, |config| status::status(config, json)),
@@ -178,16 +215,6 @@ fn reload(path: &Path, json: bool) -> u8 {
     with_config(path, |config| reload::reload(config, json))
 }
 
-fn check(path: &Path) -> u8 {
-    match load(path, Situation::Run) {
-        Ok(_) => {
-            println!("{}: no mistakes", path.display());
-            DONE
-        }
-        Err(errors) => refuse(&errors),
-    }
-}
-
 /// Loads a configuration; which situation it is for is told by the file itself where `try` wrote it.
 pub fn load(path: &Path, situation: Situation) -> Result<Config, Errors> {
     Config::load(
@@ -200,8 +227,29 @@ pub fn load(path: &Path, situation: Situation) -> Result<Config, Errors> {
     )
 }
 
+/// Says what is wrong with the file.
 fn refuse(errors: &Errors) -> u8 {
-    eprint!("{errors}");
+    eprint!("{}", errors.render(STYLED.get().copied().unwrap_or(false)));
+    CONFIGURATION
+}
+
+/// The same, as JSON lines where it is asked for.
+fn mistaken(errors: &Errors, json: bool) -> u8 {
+    if !json {
+        return refuse(errors);
+    }
+    for said in errors.list() {
+        let (line, column) = (Some(said.line), Some(said.column));
+        let mistake = serde_json::json!({
+            "severity": "error",
+            "key": null,
+            "line": line.filter(|line| *line > 0),
+            "column": column.filter(|column| *column > 0),
+            "title": said.title,
+            "label": said.label,
+        });
+        println!("{mistake}");
+    }
     CONFIGURATION
 }
 

@@ -122,6 +122,11 @@ impl Config {
         Self::parse(&text, &path.display().to_string(), situation)
     }
 
+    /// The line where a key is written.
+    pub fn line_of(&self, key: &str) -> Option<u32> {
+        self.written.get(key).map(|written| written.line)
+    }
+
     /// Reads a text; `path` is what mistakes name.
     pub fn parse(text: &str, path: &str, situation: Situation) -> Result<Self, Errors> {
         reader::read(text, path, situation)

@@ -10,4 +10,5 @@ pub mod connection;
 pub mod disk;
 pub mod dns;
 pub mod edge;
+pub mod gateway;
 pub mod maildir;

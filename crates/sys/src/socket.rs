@@ -8,6 +8,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 /// Most descriptors that one message carries.
 pub const FDS_MAX: usize = 4;
@@ -74,21 +75,40 @@ pub fn receive(socket: impl AsFd, into: &mut [u8], fds: &mut Vec<OwnedFd>) -> io
 /// Listens on an address. `[::]` takes IPv4 too; where the kernel has no IPv6 it becomes `0.0.0.0`,
 /// which the returned listener's own address shows.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let no_ipv6 = |error: &io::Error| {
-        matches!(
-            error.raw_os_error(),
-            Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
-        )
-    };
     match listen_on(address) {
-        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && no_ipv6(&error) => {
+        Err(error) if is_fallback(address, &error) => {
             listen_on((Ipv4Addr::UNSPECIFIED, address.port()).into())
         }
         result => result,
     }
 }
 
+/// Whether this is `[::]` on a kernel without IPv6.
+fn is_fallback(address: SocketAddr, error: &io::Error) -> bool {
+    let no_ipv6 = matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+    );
+    address.ip() == Ipv6Addr::UNSPECIFIED && no_ipv6
+}
+
+/// Whether [`listen`] would succeed now. Nothing listens meanwhile, so that no connection is lost.
+pub fn can_listen(address: SocketAddr) -> io::Result<()> {
+    match bind(address) {
+        Err(error) if is_fallback(address, &error) => {
+            bind((Ipv4Addr::UNSPECIFIED, address.port()).into()).map(drop)
+        }
+        result => result.map(drop),
+    }
+}
+
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+fn bind(address: SocketAddr) -> io::Result<OwnedFd> {
     use rustix::net::sockopt;
     let family = if address.is_ipv6() {
         AddressFamily::INET6
@@ -102,13 +122,29 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
         sockopt::set_ipv6_v6only(&socket, address.ip() != Ipv6Addr::UNSPECIFIED)?;
     }
     rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(TcpListener::from(socket))
+    Ok(socket)
 }
 
 /// The uid of the process at the other end of a Unix socket, as the kernel knows it.
 pub fn peer_uid(socket: impl AsFd) -> io::Result<u32> {
     Ok(rustix::net::sockopt::socket_peercred(socket)?.uid.as_raw())
+}
+
+/// The pid of the process that made the Unix socket at the other end listen, or made the pair.
+pub fn peer_pid(socket: impl AsFd) -> io::Result<u32> {
+    let pid = rustix::net::sockopt::socket_peercred(socket)?.pid;
+    Ok(pid.as_raw_nonzero().get().unsigned_abs())
+}
+
+/// Whether somebody takes connections at a Unix socket. Does not wait: one that is busy takes them.
+pub fn connects(path: &Path) -> io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let address = rustix::net::SocketAddrUnix::new(path)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) | Err(rustix::io::Errno::AGAIN) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +166,35 @@ mod tests {
         assert_eq!((&all[..], fds.len()), (&b"onetwo"[..], 1));
         drop(a);
         assert_eq!(receive(&b, &mut octets, &mut fds).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_cannot_be_listened_on_and_is_left_alone() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let taken = can_listen(address).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        std::net::TcpStream::connect(address).unwrap();
+        drop(listener);
+        can_listen(address).unwrap();
+        assert!(std::net::TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn who_listens_at_a_unix_socket_is_known() {
+        let folder = std::env::temp_dir().join(format!("ringmail-sys-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        connects(&path).unwrap();
+        let stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert_eq!(peer_pid(&stream).unwrap(), std::process::id());
+        drop(listener);
+        assert_eq!(
+            connects(&path).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! `ringmail run`, and reading a spool that nobody uses.
 
-use super::{CONFIGURATION, DONE, NO, load};
+use super::{DONE, NO, load, refuse};
 use crate::config::Config;
 use crate::drive::disk::RealDisk;
+use crate::drive::gateway;
 use crate::ipc::spawn::Situation;
 use crate::role::supervisor::{self, Start};
 use std::path::Path;
@@ -13,11 +14,14 @@ const FILES_MAX: u64 = 65_536;
 /// Runs the supervisor until it is told to stop.
 pub fn run(path: &Path) -> u8 {
     match load(path, Situation::Run) {
-        Ok(config) => start(config, path, Situation::Run, "ready".into()),
-        Err(errors) => {
-            eprint!("{errors}");
-            CONFIGURATION
+        Ok(config) => {
+            if let Some(hidden) = gateway::open_relay(&config.policy) {
+                eprintln!("ringmail: {hidden}\n  = {}", hidden.advice());
+                return NO;
+            }
+            start(config, path, Situation::Run, "ready".into())
         }
+        Err(errors) => refuse(&errors),
     }
 }
 

@@ -8,6 +8,7 @@ use super::Supervisor;
 use super::listeners::{self, Open};
 use crate::config::{self, Config};
 use crate::drive::birth::CONFIGURATION_OCTETS;
+use crate::drive::gateway;
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Role, ToRole};
 use crate::ipc::supervise::{
@@ -83,6 +84,9 @@ impl Supervisor {
         let all = config::changes(old, &new);
         let changes: Vec<Change> = all.iter().take(CHANGES_MAX).map(shown).collect();
         let more = all.len().saturating_sub(changes.len()) as u64;
+        if let Some(hidden) = gateway::open_relay(&new.policy) {
+            return Err(Reload::Surroundings(cut(hidden.to_string(), TEXT_OCTETS)));
+        }
         self.take_listeners(&new)?;
         let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
         event::say(&Event::ConfigurationReloaded {

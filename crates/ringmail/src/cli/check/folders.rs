@@ -1,0 +1,155 @@
+//! Folders: they are there or can be made, and this user may write to them.
+
+use super::Finding;
+use crate::config::Config;
+use mail::{Destination, LocalPart, Mailbox, Route};
+use policy::{Deliver, Policy, Users};
+use rustix::fs::{Access, AtFlags, CWD};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The file systems that are gone after a power cut: tmpfs and ramfs, as statfs(2) names them.
+const FORGETFUL: [u64; 2] = [0x0102_1994, 0x8584_58F6];
+
+pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
+    let ours = [
+        ("spool", &config.spool),
+        ("runtime", &config.runtime),
+        ("log.folder", &config.log.folder),
+    ];
+    for (key, folder) in ours {
+        if let Err((why, label)) = can_be_made(folder) {
+            findings.push(Finding::error(
+                key,
+                format!("{key} {}: {why}", folder.display()),
+                label,
+            ));
+        }
+    }
+    if is_forgetful(&config.spool) {
+        let title = format!("spool {} lies in memory", config.spool.display());
+        findings.push(Finding::warning(
+            "spool",
+            title,
+            "queued mail would be lost in a power cut",
+        ));
+    }
+    maildirs(config, findings);
+}
+
+/// The folder is there and may be written to, or may be made.
+fn can_be_made(folder: &Path) -> Result<(), (String, &'static str)> {
+    // The root is there in any case.
+    let nearest = folder
+        .ancestors()
+        .find(|path| path.symlink_metadata().is_ok());
+    let nearest = nearest.unwrap_or(Path::new("/"));
+    if nearest == folder {
+        return writable(folder);
+    }
+    writable(nearest).map_err(|(why, _)| {
+        let title = format!("cannot be made: {} {why}", nearest.display());
+        (
+            title,
+            "make it, or run this as the user that the service runs as",
+        )
+    })
+}
+
+/// The folder may be written to by this user.
+fn writable(folder: &Path) -> Result<(), (String, &'static str)> {
+    let meta = fs::metadata(folder).map_err(|error| (error.to_string(), "it must be reachable"))?;
+    if !meta.is_dir() {
+        return Err(("is not a folder".into(), "move it away, or name another"));
+    }
+    // As the kernel would judge this process, not the user who started it.
+    let access = rustix::fs::accessat(
+        CWD,
+        folder,
+        Access::WRITE_OK | Access::EXEC_OK,
+        AtFlags::EACCESS,
+    );
+    access.map_err(|error| match error {
+        rustix::io::Errno::ROFS => (
+            "is on a file system that is read-only".into(),
+            "mount it writable",
+        ),
+        _ => (
+            "may not be written to by this user".into(),
+            "chown or chmod it",
+        ),
+    })
+}
+
+fn is_forgetful(folder: &Path) -> bool {
+    let nearest = folder.ancestors().find(|path| path.exists());
+    let stat = nearest.and_then(|path| rustix::fs::statfs(path).ok());
+    stat.is_some_and(|stat| u64::try_from(stat.f_type).is_ok_and(|kind| FORGETFUL.contains(&kind)))
+}
+
+/// The fixed part of each Maildir template is there; each Maildir that is there may be written to.
+fn maildirs(config: &Config, findings: &mut Vec<Finding>) {
+    if let Some(template) = &config.policy.any_domain {
+        if let Err((why, label)) = can_be_made(&fixed(template)) {
+            let title = format!("mailboxes {}: {why}", fixed(template).display());
+            findings.push(Finding::error("try.deliver", title, label));
+        }
+        return;
+    }
+    let policy = Policy::new(config.policy.clone());
+    let mut told = BTreeSet::new();
+    for (domain, rule) in &config.policy.domains {
+        let Deliver::Maildir(template) = &rule.deliver else {
+            continue;
+        };
+        let (root, key) = (fixed(template), format!("domain.\"{domain}\".deliver"));
+        if told.insert(root.clone()) {
+            let wrong = if root.exists() {
+                writable(&root).err()
+            } else {
+                let label = "make it; it may be a file system that is not mounted";
+                Some(("is missing".into(), label))
+            };
+            if let Some((why, label)) = wrong {
+                findings.push(Finding::error(
+                    &key,
+                    format!("mailboxes {}: {why}", root.display()),
+                    label,
+                ));
+                continue;
+            }
+        }
+        let Users::Listed(users) = &rule.users else {
+            continue;
+        };
+        for user in users {
+            let Ok(local_part) = LocalPart::from_meant(user) else {
+                continue;
+            };
+            let mailbox = Mailbox {
+                local_part,
+                domain: domain.clone(),
+            };
+            let Route::To(Destination::Maildir(folder)) = policy.route(&mailbox) else {
+                continue;
+            };
+            let folder = Path::new(&*folder);
+            if folder.symlink_metadata().is_err() || !told.insert(folder.into()) {
+                continue;
+            }
+            if let Err((why, label)) = writable(folder) {
+                let title = format!("mailbox {}: {why}", folder.display());
+                findings.push(Finding::error(&key, title, label));
+            }
+        }
+    }
+}
+
+/// The part of a template before its first name that changes.
+fn fixed(template: &str) -> PathBuf {
+    let before = template.split('{').next().unwrap_or_default();
+    let end = before.rfind('/').unwrap_or(0);
+    // A template begins below the root: config says so.
+    PathBuf::from(&before[..end.max(1)])
+}

@@ -1,0 +1,58 @@
+//! The program as a user who may not do everything: as it is where the tests run as such a user, as nobody where they
+//! run as root.
+
+use crate::binary;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The user who owns nothing, by Debian's and everybody's custom.
+const NOBODY: &str = "65534";
+
+/// The program for such a user.
+pub struct Unprivileged {
+    program: PathBuf,
+    root: bool,
+}
+
+impl Unprivileged {
+    /// Puts the program into a folder where everybody may run it. Why not, where this machine has no way.
+    pub fn new(folder: &Path) -> Result<Self, String> {
+        let root = fs::metadata("/proc/self")
+            .map_err(|error| error.to_string())?
+            .uid()
+            == 0;
+        if !root {
+            return Ok(Self {
+                program: binary(),
+                root,
+            });
+        }
+        let quiet = Command::new("setpriv")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status();
+        if !quiet.is_ok_and(|status| status.success()) {
+            return Err("root without setpriv(1)".into());
+        }
+        let program = folder.join("ringmail");
+        fs::copy(binary(), &program).map_err(|error| error.to_string())?;
+        for path in [folder, &program] {
+            let open = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(path, open).map_err(|error| error.to_string())?;
+        }
+        Ok(Self { program, root })
+    }
+
+    /// A command that runs it.
+    pub fn command(&self) -> Command {
+        if !self.root {
+            return Command::new(&self.program);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"]);
+        command.arg(&self.program);
+        command
+    }
+}
