@@ -52,19 +52,35 @@ pub fn they_send(test: &str, start: Start, manners: &Manners) {
 /// We send to them: every message goes into us by SMTP, and comes out of the peer's mailboxes. What the peer refuses
 /// is reported to whom sent it.
 pub fn we_send(test: &str, start: Start, manners: &Manners) {
+    let relay = |port, _: &[String]| {
+        format!("[relay]\nto = \"smtp://127.0.0.1:{port}\"\nfrom = \"127.0.0.1\"\n")
+    };
+    hand_over(test, start, manners, relay);
+}
+
+/// As [`we_send`], but the peer's domain is ours and its mailboxes stand behind LMTP.
+pub fn we_send_by_lmtp(test: &str, start: Start, manners: &Manners) {
+    let domain = |port, users: &[String]| {
+        format!(
+            "[domain.\"{THEIRS}\"]\nusers = {users:?}\naliases = {{ postmaster = \"reports@{OURS}\" }}\n\
+             deliver = \"lmtp:127.0.0.1:{port}\"\n"
+        )
+    };
+    hand_over(test, start, manners, domain);
+}
+
+/// Hands everything over to the peer; `route` is what the configuration says of it.
+fn hand_over(test: &str, start: Start, manners: &Manners, route: fn(u16, &[String]) -> String) {
     let Some(messages) = ready(test, Way::There) else {
         return;
     };
+    let names = names(&messages);
     let port = free_port();
-    let peer = match start(port, &names(&messages)) {
+    let peer = match start(port, &names) {
         Ok(peer) => peer,
         Err(why) => return left_out(test, &why),
     };
-    let relay = format!(
-        "[relay]\nto = \"smtp://127.0.0.1:{}\"\nfrom = \"127.0.0.1\"\n",
-        peer.port
-    );
-    let ours = Program::start(&configuration(port, &[], &relay));
+    let ours = Program::start(&configuration(port, &[], &route(peer.port, &names)));
     let (refused, taken) = parted(messages, manners, Way::There);
     let refused = taken_all(inject(port, refused, THEIRS));
     let taken = taken_all(inject(port, taken, THEIRS));

@@ -3,11 +3,13 @@
 //! Each takes mail from 127.0.0.1 for everybody. What is for [`THEIRS`] it delivers to a Maildir or hands to a sink;
 //! what is for [`OURS`] it relays to the port it was given, as a smart host.
 
+mod dovecot;
 mod exim;
 mod opensmtpd;
 mod postfix;
 mod sendmail;
 
+pub use dovecot::{Quota, dovecot, dovecot_with_quotas};
 pub use exim::exim;
 pub use opensmtpd::opensmtpd;
 pub use postfix::postfix;
@@ -27,7 +29,7 @@ pub const OURS: &str = "ours.test";
 pub struct Peer {
     /// Its name.
     pub name: &'static str,
-    /// Where it listens for SMTP.
+    /// Where it listens, for SMTP or LMTP.
     pub port: u16,
     mailboxes: Mailboxes,
     running: Running,
