@@ -13,7 +13,7 @@ use queue::spool::Faults;
 use world::World;
 
 /// Steps of one program.
-const STEPS_MAX: usize = 160;
+const STEPS_MAX: usize = 60;
 
 /// Any octets as a program.
 pub fn run(data: &[u8]) {
