@@ -48,11 +48,13 @@ const MANNERS: &Manners = &Manners {
     ],
     left_aside: &[
         Aside {
+            ways: BOTH_WAYS,
             what: "lists of addresses are taken apart and folded anew: blanks in them are not compared",
             of: |_| true,
             take_out: without_blanks_in_addresses,
         },
         Aside {
+            ways: BOTH_WAYS,
             what: "addresses that break the grammar of RFC 5322 are quoted, completed or cut",
             of: |message| {
                 BROKEN_ADDRESSES

@@ -37,12 +37,12 @@ pub fn compare(
             *used |= changed != expected;
             expected = changed;
         }
-        let expected = manners.without_asides(message, &expected);
+        let expected = manners.without_asides(message, way, &expected);
         for recipient in &message.recipients {
             let verdict = match arrived.get(recipient).map(Vec::as_slice) {
                 None | Some([]) => Err("did not arrive".to_owned()),
                 Some([one]) => {
-                    let one = manners.without_asides(message, one);
+                    let one = manners.without_asides(message, way, one);
                     same(&one, &expected, &message.reverse_path)
                 }
                 Some(more) => Err(format!("arrived {} times", more.len())),
@@ -58,6 +58,9 @@ pub fn compare(
             format!("no message shows this difference: {}", difference.what)
         }),
     );
+    let asides = manners.left_aside.iter();
+    let unmet = asides.filter(|aside| aside.ways.contains(&way) && !sent.iter().any(aside.of));
+    wrong.extend(unmet.map(|aside| format!("no message has what is left aside: {}", aside.what)));
     if wrong.is_empty() {
         return Ok(());
     }
@@ -237,6 +240,7 @@ mod tests {
     fn what_is_left_aside_is_left_aside_on_both_sides() {
         let manners = Manners {
             left_aside: &[Aside {
+                ways: BOTH_WAYS,
                 what: "every x",
                 of: |message| message.name == "one",
                 take_out: |content| content.iter().copied().filter(|o| *o != b'x').collect(),

@@ -44,6 +44,8 @@ pub struct Difference {
 /// A part of a content that a server writes anew in a way that nobody can foresee.
 #[derive(Debug)]
 pub struct Aside {
+    /// Which way the messages go when it does this.
+    pub ways: &'static [Way],
     /// Which, and why.
     pub what: &'static str,
     /// Which messages have it.
@@ -82,9 +84,10 @@ impl Manners {
             .collect()
     }
 
-    /// Takes out of a content what is left aside.
-    pub fn without_asides(&self, message: &Message, content: &[u8]) -> Vec<u8> {
-        let asides = self.left_aside.iter().filter(|aside| (aside.of)(message));
+    /// Takes out of a content that goes this way what is left aside.
+    pub fn without_asides(&self, message: &Message, way: Way, content: &[u8]) -> Vec<u8> {
+        let asides = self.left_aside.iter();
+        let asides = asides.filter(|aside| aside.ways.contains(&way) && (aside.of)(message));
         asides.fold(content.to_vec(), |content, aside| {
             (aside.take_out)(&content)
         })
