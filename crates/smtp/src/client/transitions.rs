@@ -283,7 +283,7 @@ fn every_state_meets_everything_as_transitions_txt_says() {
     table::compare("src/client/transitions.txt", HEAD, &rows());
 }
 
-/// REVIEW: only 5xx to MAIL, RCPT, DATA or the end of content fails a recipient.
+/// Only 5xx to MAIL, RCPT, DATA or the end of content fails a recipient.
 #[test]
 fn nothing_but_5xx_to_the_transaction_fails_a_recipient() {
     let (mut failed, mut delivered) = (0, 0);
