@@ -15,7 +15,7 @@ const TRACE_FIELDS: &[&str] = &[
 /// How many messages that differ are shown.
 const SHOWN: usize = 12;
 /// How many octets are shown around the first that differs.
-const AROUND: usize = 300;
+const AROUND: usize = 120;
 
 /// Which contents arrived for each local-part, with the line ends of the wire.
 pub type Arrived = BTreeMap<String, Vec<Vec<u8>>>;
