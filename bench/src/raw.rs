@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Octets of the file that is written and synced, all of them written beforehand: a commit changes no metadata.
 const LOG_OCTETS: usize = 32 * 1024 * 1024;
 
+/// How long a disk is left alone after much was removed.
+const SETTLE: Duration = Duration::from_millis(300);
+
 /// A limit and how far it goes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limit {
@@ -34,6 +37,7 @@ pub fn limits(
     sessions: &[usize],
     time: Duration,
 ) -> io::Result<Vec<Limit>> {
+    settle();
     let mut limits = Vec::new();
     let mut push = |name: String, per_second: f64| limits.push(Limit { name, per_second });
     let content = vec![b'x'; manner.octets];
@@ -57,6 +61,12 @@ pub fn limits(
         push(format!("SMTP into the sink, {sessions} sessions"), rate);
     }
     Ok(limits)
+}
+
+/// What was removed before is written, and the journal done with it, before the next thing is measured.
+pub fn settle() {
+    rustix::fs::sync();
+    std::thread::sleep(SETTLE);
 }
 
 /// Does `work`, which is worth `each` messages, until `time` is over; messages per second.
@@ -134,6 +144,7 @@ fn maildir(
     let rate = per_second(number.into_inner(), began);
     results.into_iter().collect::<io::Result<()>>()?;
     fs::remove_dir_all(maildir)?;
+    settle();
     Ok(rate)
 }
 
@@ -156,6 +167,7 @@ fn maildir_by_syncfs(
         Ok(rustix::fs::syncfs(&root)?)
     })?;
     fs::remove_dir_all(maildir)?;
+    settle();
     Ok(rate)
 }
 

@@ -25,7 +25,7 @@ pub struct Plan {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds in which the messages of a measurement are begun
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 2.0)]
     seconds: f64,
     /// Sessions at once
     #[arg(long, value_delimiter = ',', default_value = "1,20,100")]
@@ -39,6 +39,9 @@ pub struct Plan {
     /// Leave the counts out
     #[arg(long)]
     no_counts: bool,
+    /// Put the tables into this file too, between its lines `<!-- tables -->` and `<!-- end of tables -->`
+    #[arg(long)]
+    into: Option<PathBuf>,
 }
 
 /// The run, and what it found so far.
@@ -175,6 +178,7 @@ impl Run<'_> {
         drop(running);
         // A folder that cannot be removed is in nobody's way: the next turn has another.
         let _ = fs::remove_dir_all(home);
+        raw::settle();
     }
 
     /// Prints the tables and keeps them; whether all went well.
@@ -188,10 +192,25 @@ impl Run<'_> {
             fs::write(self.folder.join(format!("{name}.md")), &markdown)?;
         }
         println!("kept in {}", self.folder.join("latest.{json,md}").display());
+        if let Some(page) = &self.plan.into {
+            let text = fs::read_to_string(page)?;
+            let text = between_marks(&text, &markdown)
+                .ok_or_else(|| io::Error::other(format!("{}: no marks", page.display())))?;
+            fs::write(page, text)?;
+        }
         // Where everything must be there, what is left out is a failure.
         let all_there = report.left_out.is_empty() || std::env::var("CI").as_deref() != Ok("true");
         Ok(all_there && report.failures.is_empty())
     }
+}
+
+/// The page with other tables between its marks.
+fn between_marks(page: &str, tables: &str) -> Option<String> {
+    let (before, rest) = page.split_once("<!-- tables -->\n")?;
+    let (_, after) = rest.split_once("<!-- end of tables -->")?;
+    Some(format!(
+        "{before}<!-- tables -->\n{tables}<!-- end of tables -->{after}"
+    ))
 }
 
 /// `target/bench`, beside the folder of this program.
@@ -211,4 +230,17 @@ fn fresh_folder(folder: &Path, server: &str) -> io::Result<PathBuf> {
     }
     fs::create_dir_all(&home)?;
     Ok(home)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::between_marks;
+
+    #[test]
+    fn tables_replace_what_stands_between_the_marks() {
+        let page = "a\n<!-- tables -->\nold\n<!-- end of tables -->\nb\n";
+        let new = between_marks(page, "new\n").unwrap();
+        assert_eq!(new, page.replace("old", "new"));
+        assert_eq!(between_marks("a\nb\n", "new\n"), None);
+    }
 }

@@ -61,7 +61,9 @@ impl<T> Drop for Sender<T> {
 /// The hearing side.
 pub struct Receiver<T> {
     end: Rc<End>,
+    /// Octets that came stand before `filled`; behind it is room, made zero once and not for each read.
     input: Vec<u8>,
+    filled: usize,
     used: usize,
     fds: VecDeque<OwnedFd>,
     hears: PhantomData<fn() -> T>,
@@ -100,6 +102,7 @@ pub fn open<Says: 'static, Hears>(socket: OwnedFd) -> io::Result<(Sender<Says>, 
     let receiver = Receiver {
         end,
         input: Vec::new(),
+        filled: 0,
         used: 0,
         fds: VecDeque::new(),
         hears: PhantomData,
@@ -161,7 +164,7 @@ impl<T: DeserializeOwned> Receiver<T> {
 
     /// A record that came already; `Ok(None)` when there is no whole one.
     pub fn take(&mut self) -> Result<Option<Heard<T>>, Misbehaved> {
-        let Some(frame) = ipc::decode::<T>(&self.input[self.used..])? else {
+        let Some(frame) = ipc::decode::<T>(&self.input[self.used..self.filled])? else {
             return Ok(None);
         };
         let fd = match frame.fds {
@@ -175,11 +178,10 @@ impl<T: DeserializeOwned> Receiver<T> {
         };
         let (head, tail, octets) = (frame.head, frame.tail.to_vec(), frame.octets);
         self.used += octets;
-        if self.used == self.input.len() {
-            self.used = 0;
-            self.input.clear();
-            if self.input.capacity() > KEEP_OCTETS {
-                self.input.shrink_to(READ_OCTETS);
+        if self.used == self.filled {
+            (self.used, self.filled) = (0, 0);
+            if self.input.len() > KEEP_OCTETS {
+                self.input = Vec::new();
             }
         }
         Ok(Some(Heard { head, tail, fd }))
@@ -187,20 +189,21 @@ impl<T: DeserializeOwned> Receiver<T> {
 
     async fn fill(&mut self) -> io::Result<usize> {
         if self.used > READ_OCTETS {
-            self.input.drain(..self.used);
-            self.used = 0;
+            self.input.copy_within(self.used..self.filled, 0);
+            (self.used, self.filled) = (0, self.filled - self.used);
         }
         // Nothing is kept across this wait, so that a caller may give up waiting at any time.
         self.end.socket.readable().await?;
         let mut fds = Vec::new();
-        let start = self.input.len();
-        self.input.resize(start + READ_OCTETS, 0);
+        if self.input.len() < self.filled + READ_OCTETS {
+            self.input.resize(self.filled + READ_OCTETS, 0);
+        }
         let socket = &self.end.socket;
-        let into = &mut self.input[start..];
+        let into = &mut self.input[self.filled..];
         let read = socket.try_io(Interest::READABLE, || {
             sys::socket::receive(socket, into, &mut fds)
         });
-        self.input.truncate(start + *read.as_ref().unwrap_or(&0));
+        self.filled += *read.as_ref().unwrap_or(&0);
         self.fds.extend(fds);
         if self.fds.len() > FDS_WAITING_MAX {
             return Err(io::ErrorKind::InvalidData.into());
