@@ -7,7 +7,7 @@
 
 use crate::octets::Octets;
 use ringmail::ipc::spawn::{Arrow, FromRole, Role, ToRole};
-use ringmail::ipc::{self, Frame, Misbehaved, accept, control, deliver};
+use ringmail::ipc::{self, Frame, Misbehaved, accept, control, deliver, supervise};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -47,8 +47,20 @@ fn check(data: &[u8], planted: bool) {
                 }
             }
         }
-        _ => drop(hears::<FromRole>(&stream, planted)),
+        7 => drop(hears::<FromRole>(&stream, planted)),
+        8 => drop(hears::<supervise::Question>(&stream, planted)),
+        9 => drop(hears::<supervise::Answered>(&stream, planted)),
+        _ => cut(&stream),
     }
+}
+
+/// A text that is cut is the front of the text, as long as may be and no longer.
+fn cut(octets: &[u8]) {
+    let text = String::from_utf8_lossy(octets);
+    let bound = octets.len() / 2;
+    let short = supervise::cut(text.clone().into_owned(), bound);
+    assert!(text.starts_with(&short) && short.len() <= bound);
+    assert!(short.len() == text.len() || short.len() + 4 > bound);
 }
 
 /// Heads and tails, with prefixes that fit them.

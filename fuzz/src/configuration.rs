@@ -4,12 +4,14 @@
 
 use mail::{Destination, Domain, ForwardPath, LocalPart, Mailbox, ReversePath, Route};
 use policy::{Client, Decision, Listener, Parameters, Policy, Refusal};
-use ringmail::config::{self, Config};
+use ringmail::config::{self, Config, Errors};
 use ringmail::ipc::spawn::Situation;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 const PATH: &str = "ringmail.toml";
+/// Texts so short make up for nothing but themselves.
+const SHORT_OCTETS: usize = 4;
 /// Networks of a configuration whose neighbours are tried.
 const NETWORKS_MAX: usize = 8;
 
@@ -41,6 +43,7 @@ fn check(data: &[u8], mistake: Mistake<'_>) {
             Ok(config) => config,
             Err(errors) => {
                 says_why(&errors.to_string(), errors.count());
+                listed(&errors, text);
                 continue;
             }
         };
@@ -52,13 +55,34 @@ fn check(data: &[u8], mistake: Mistake<'_>) {
             refuses(&policy, ip, situation);
         }
     }
-    if text.is_empty() {
-        let missing = Config::load(Path::new("/dev/null/ringmail.toml"), Situation::Run);
-        let errors = missing.expect_err("no folder, no file");
-        assert_eq!((errors.count(), errors.to_string().lines().count()), (1, 1));
-        assert!(config::of_role("", PATH, Situation::Run).is_err());
-        assert!(config::schema()["properties"].is_object());
+    if text.len() < SHORT_OCTETS {
+        fixed();
     }
+}
+
+/// What does not depend on the text, looked at with the shortest only.
+fn fixed() {
+    for (path, words) in [
+        ("/dev/null/ringmail.toml", ""),
+        ("/nowhere/ringmail.toml", "no such file"),
+        ("/", "a folder"),
+        ("/dev/zero", "larger than"),
+    ] {
+        let said = Config::load(Path::new(path), Situation::Run).expect_err("no configuration");
+        assert_eq!(said.count(), 1);
+        assert!(said.to_string().contains(words), "{said}");
+    }
+    assert!(config::of_role("", PATH, Situation::Run).is_err());
+    for example in &config::EXAMPLES {
+        assert!(!example.doc().is_empty());
+        for situation in [Situation::Run, Situation::Try] {
+            if let Err(errors) = Config::parse(example.text, PATH, situation) {
+                says_why(&errors.to_string(), errors.count());
+                listed(&errors, example.text);
+            }
+        }
+    }
+    assert!(config::schema()["properties"].is_object());
 }
 
 /// Mistakes that are shown; of more than these only the number is.
@@ -84,12 +108,34 @@ fn says_why(said: &str, count: usize) {
     );
 }
 
+/// Each mistake by itself, at a place that the text has; a terminal is told the same as a file.
+fn listed(errors: &Errors, text: &str) {
+    assert_eq!(errors.list().count(), errors.count());
+    for said in errors.list() {
+        assert!(!said.title.is_empty());
+        if said.line > 0 {
+            let line = text.split('\n').nth(said.line as usize - 1);
+            let characters = line.expect("a line that there is").chars().count();
+            assert!(
+                (1..=characters + 1).contains(&said.column),
+                "{}",
+                said.title
+            );
+        }
+    }
+    assert!(errors.render(true).len() >= errors.render(false).len());
+}
+
 /// It can be shown, and reads again as the same.
 fn shows(config: &Config, text: &str, situation: Situation) {
     let shown = |config: &Config| config::show(&config.entries(true), true);
     let again = Config::parse(text, PATH, situation).expect("it loaded before");
     assert_eq!(shown(&again), shown(config));
     assert_eq!(again.policy, config.policy);
+    assert_eq!(config::changes(config, &again), []);
+    for difference in config.differences() {
+        assert_ne!(difference.default.as_ref(), Some(&difference.entry.value));
+    }
     assert!(config.entries(true).len() >= config.entries(false).len());
     let printed = shown(config);
     let meant = Config::parse(&printed, PATH, situation);

@@ -48,7 +48,9 @@ pub fn agree(story: &Story, server: &[u8], choices: Choices) {
         if command.starts_with("DATA") {
             said.data = code;
             if code == Some(354) {
+                // Of a message that was refused nobody is accepted, whatever RCPT was told.
                 let accepted = said.recipients.iter().filter(|code| yes(**code)).count();
+                let accepted = if yes(said.mail) { accepted } else { 0 };
                 let ends = match choices.dialect {
                     Dialect::Lmtp => accepted.max(1),
                     Dialect::Smtp => 1,
