@@ -27,7 +27,10 @@ pub fn all(targets: &[String]) -> Result<(), String> {
         if !crate::run(&mut run) {
             return Err(format!("{target}: the corpus does not hold"));
         }
-        let rooms = Command::new(&replay).args(["--room", target]).output();
+        let rooms = Command::new(&replay)
+            .env("LLVM_PROFILE_FILE", "/dev/null")
+            .args(["--room", target])
+            .output();
         let rooms = rooms.map_err(|e| format!("{}: {e}", replay.display()))?;
         let mut read = Command::new(&reader);
         read.args([target, LEAST])
