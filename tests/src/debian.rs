@@ -4,7 +4,9 @@
 mod apt;
 mod packages;
 
-pub use packages::{DOVECOT, EXIM, MALFORMED_MAIL, OPENSMTPD, POSTFIX, SENDMAIL, SETS, Set};
+pub use packages::{
+    CLIENTS, DOVECOT, EXIM, MALFORMED_MAIL, OPENSMTPD, POSTFIX, SENDMAIL, SETS, Set,
+};
 
 use std::fs::{self, File};
 use std::io;

@@ -11,11 +11,13 @@ pub mod peer;
 mod program;
 pub mod sink;
 mod target;
+mod trial;
 mod unprivileged;
 
 pub use client::Client;
 pub use left_out::left_out;
 pub use program::{Program, binary, find_files, wait_until};
+pub use trial::Trial;
 pub use unprivileged::Unprivileged;
 
 use std::net::{Ipv4Addr, TcpListener};

@@ -1,7 +1,7 @@
 //! Configurations: every bad one is answered with exactly the message beside it, every good one means exactly what
 //! stands beside it, and the five situations load or say what is not supported yet.
 //!
-//! `BLESS=1` writes what the program says now; read the difference before you commit it.
+//! `UPDATE=1` writes what the program says now; read the difference before you commit it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -48,7 +48,7 @@ fn text(octets: &[u8]) -> String {
 
 /// What was said, and what should have been.
 fn compare(expected: &Path, said: &str, differences: &mut Vec<String>) {
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("UPDATE").is_some() {
         fs::write(expected, said).expect("writable");
     }
     let wanted = fs::read_to_string(expected).unwrap_or_default();

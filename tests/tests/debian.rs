@@ -19,6 +19,7 @@ const PROGRAMS: &[(&str, &str, &[&str], &str)] = &[
     ),
     ("opensmtpd", "usr/sbin/smtpd", &["-h"], "OpenSMTPD"),
     ("dovecot", "usr/sbin/dovecot", &["--version"], "2."),
+    ("clients", "usr/bin/msmtp", &["--version"], "msmtp version"),
 ];
 
 #[test]

@@ -163,6 +163,8 @@ impl Policy {
         let Mailbox { local_part, domain } = self.parameters().given(forward_path);
         let name = local_part.as_str();
         match refusal {
+            // Under `try` nothing leaves.
+            Refusal::RelayingDenied if self.parameters().any_domain.is_some() => None,
             Refusal::RelayingDenied => {
                 let ip = canonical(client.ip);
                 let listed =

@@ -10,14 +10,14 @@ pub const BIRTH_FD: RawFd = 3;
 
 /// Starts this program anew with `arguments`, an empty environment, standard output and error as ours,
 /// and `birth` as descriptor [`BIRTH_FD`]. Every other descriptor is closed. The child gets SIGKILL
-/// when its parent thread ends.
+/// when its parent thread ends, and does not hear SIGINT.
 pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
     command.args(arguments).env_clear().stdin(Stdio::null());
     let birth_fd = birth.as_raw_fd();
     let parent = std::process::id();
     // SAFETY: between fork and exec only async-signal-safe calls are made (dup3, close_range, prctl,
-    // getppid), no memory is allocated and no lock is taken.
+    // signal, getppid), no memory is allocated and no lock is taken.
     unsafe {
         command.pre_exec(move || {
             if birth_fd == BIRTH_FD {
@@ -38,6 +38,10 @@ pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child
                 libc::CLOSE_RANGE_CLOEXEC,
             ))?;
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            // Ctrl-C goes to all processes of a terminal; the supervisor ends its roles in order.
+            if libc::signal(libc::SIGINT, libc::SIG_IGN) == libc::SIG_ERR {
+                return Err(io::Error::last_os_error());
+            }
             if libc::getppid().unsigned_abs() != parent {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }

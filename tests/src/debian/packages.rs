@@ -50,6 +50,9 @@ pub const SENDMAIL: &Set = &programs("sendmail", &["m4", "sendmail-bin", "sendma
 /// Dovecot, for LMTP with quota.
 pub const DOVECOT: &Set = &programs("dovecot", &["dovecot-core", "dovecot-lmtpd"]);
 
+/// What people send test mails with: swaks with its Perl, and msmtp.
+pub const CLIENTS: &Set = &programs("clients", &["msmtp", "perl", "swaks"]);
+
 /// Mail that others collected because it is broken, odd or hard to read: the test suites of Python's `email`, of
 /// enmime and of a detector of bounces.
 pub const MALFORMED_MAIL: &Set = &Set {
@@ -63,7 +66,15 @@ pub const MALFORMED_MAIL: &Set = &Set {
 };
 
 /// All of them.
-pub const SETS: &[&Set] = &[POSTFIX, EXIM, OPENSMTPD, SENDMAIL, DOVECOT, MALFORMED_MAIL];
+pub const SETS: &[&Set] = &[
+    POSTFIX,
+    EXIM,
+    OPENSMTPD,
+    SENDMAIL,
+    DOVECOT,
+    CLIENTS,
+    MALFORMED_MAIL,
+];
 
 const fn programs(name: &'static str, packages: &'static [&'static str]) -> Set {
     Set {

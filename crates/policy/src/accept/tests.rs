@@ -284,4 +284,15 @@ fn under_try_every_domain_is_ours_and_nothing_leaves() {
     assert!(matches!(expand("a@other.example"), Expansion::Mailboxes(_)));
     assert_eq!(expand("\"../x\"@other.example"), Expansion::Unknown);
     assert!(!p.is_ours(&Domain::parse("[192.0.2.1]").unwrap()));
+    let client = Client {
+        ip: "203.0.113.1".parse().unwrap(),
+        listener: Listener::Mx,
+    };
+    let path = ForwardPath::parse("a@[192.0.2.1]").unwrap();
+    let story = Policy::new(p).explain_recipient(client, &ReversePath::Null, &path);
+    assert_eq!(
+        story.verdict.decision,
+        Decision::Refuse(Refusal::RelayingDenied)
+    );
+    assert_eq!(story.otherwise, None, "nothing leaves");
 }

@@ -6,6 +6,7 @@ use crate::drive::disk::RealDisk;
 use crate::drive::gateway;
 use crate::ipc::spawn::Situation;
 use crate::role::supervisor::{self, Start};
+use std::io;
 use std::path::Path;
 
 /// Descriptors that a busy service may need.
@@ -13,23 +14,35 @@ const FILES_MAX: u64 = 65_536;
 
 /// Runs the supervisor until it is told to stop.
 pub fn run(path: &Path) -> u8 {
-    match load(path, Situation::Run) {
+    // What `try` wrote is run as `try` would.
+    let situation = if super::try_it::wrote(path) {
+        Situation::Try
+    } else {
+        Situation::Run
+    };
+    match load(path, situation) {
         Ok(config) => {
             if let Some(hidden) = gateway::open_relay(&config.policy) {
                 eprintln!("ringmail: {hidden}\n  = {}", hidden.advice());
                 return NO;
             }
-            start(config, path, Situation::Run, "ready".into())
+            match start(config, path, situation, "ready".into()) {
+                Ok(()) => DONE,
+                Err(error) => {
+                    eprintln!("ringmail: {error}");
+                    NO
+                }
+            }
         }
         Err(errors) => refuse(&errors),
     }
 }
 
-/// Opens the listeners, then supervises.
-pub fn start(config: Config, path: &Path, situation: Situation, ready: String) -> u8 {
+/// Opens the listeners, then supervises until it is told to end.
+pub fn start(config: Config, path: &Path, situation: Situation, ready: String) -> io::Result<()> {
     crate::event::speak_as("supervisor");
     sys::process::raise_file_limit(FILES_MAX);
-    let ended = crate::role::in_event_loop(async move {
+    crate::role::in_event_loop(async move {
         let configuration = std::fs::read_to_string(path)?;
         let listeners = supervisor::listeners(&config)?;
         let path = path.display().to_string();
@@ -44,14 +57,7 @@ pub fn start(config: Config, path: &Path, situation: Situation, ready: String) -
             listeners,
         )
         .await
-    });
-    match ended {
-        Ok(()) => DONE,
-        Err(error) => {
-            eprintln!("ringmail: {error}");
-            NO
-        }
-    }
+    })
 }
 
 /// Opens the spool as a start would and says what it found.

@@ -1,11 +1,20 @@
 //! `ringmail try`: the whole program on loopback, for any domain, with nothing leaving the machine.
 
-use super::{CONFIGURATION, NO, run};
+mod arrival;
+mod greeting;
+
+pub use arrival::say as say_arrival;
+
+use super::control::{Control, SOCKET};
+use super::{DONE, NO, refuse, run};
+use crate::config::{Config, load_text};
+use crate::ipc::control::{Answer, Request};
 use crate::ipc::spawn::Situation;
 use std::fs;
-use std::io::{BufRead, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The first line of a file that `try` wrote: other commands read it as `try` does.
 const MARK: &str =
@@ -14,106 +23,182 @@ const MARK: &str =
 const PORTS: [u16; 2] = [2525, 2587];
 /// Ports that are tried, from each of these on.
 const PORTS_TRIED: u16 = 50;
+/// How often a port may be lost to somebody else between being found free and being opened.
+const STARTS: u32 = 5;
+/// Longest path of a Unix socket, in octets (`sun_path` without its final NUL).
+const SOCKET_PATH_OCTETS: usize = 107;
+/// How long the daemon that is started here may take to answer what is queued.
+const ANSWER_WAIT: Duration = Duration::from_mins(1);
+/// The pause between two questions.
+const ANSWER_LOOK: Duration = Duration::from_millis(50);
 
 /// Whether `try` wrote this configuration.
 pub fn wrote(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.starts_with(MARK))
+    load_text(path).is_ok_and(|text| text.starts_with(MARK))
 }
 
 /// Writes the configuration and runs.
 pub fn run(dir: &Path) -> u8 {
-    let (path, ports) = match prepare(dir) {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            eprintln!("ringmail try {}: {error}", dir.display());
-            return NO;
-        }
+    let told = |error: &io::Error| {
+        eprintln!("ringmail try {}: {error}", dir.display());
+        NO
     };
-    match super::load(&path, Situation::Try) {
-        Ok(config) => run::start(config, &path, Situation::Try, greeting(&path, ports)),
-        Err(errors) => {
-            eprint!("{errors}");
-            CONFIGURATION
+    let home = match Home::new(dir) {
+        Ok(home) => home,
+        Err(error) => return told(&error),
+    };
+    for _ in 1..STARTS {
+        match home.start() {
+            Some(Err(error)) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Some(Err(error)) => return told(&error),
+            Some(Ok(())) => {
+                let _ = writeln!(
+                    io::stdout(),
+                    "Ended; what was queued waits in {}.",
+                    home.path.display()
+                );
+                return DONE;
+            }
+            None => return super::CONFIGURATION,
         }
+    }
+    told(&io::ErrorKind::AddrInUse.into())
+}
+
+/// The folder, as an absolute path that can stand in a configuration.
+struct Home {
+    path: PathBuf,
+    shown: String,
+}
+
+impl Home {
+    /// Makes the folder if need be.
+    fn new(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let path = dir.canonicalize()?;
+        let Some(shown) = path.to_str().map(String::from) else {
+            return Err(io::Error::other("the folder's path must be UTF-8"));
+        };
+        if shown.contains(['{', '}']) || shown.contains(char::is_control) {
+            return Err(io::Error::other(
+                "the folder's path has { or }, or a control character: choose another",
+            ));
+        }
+        if path.join("run").join(SOCKET).as_os_str().len() > SOCKET_PATH_OCTETS {
+            return Err(io::Error::other(
+                "the folder's path is too long for a socket: choose a shorter one",
+            ));
+        }
+        Ok(Self { path, shown })
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path.join("ringmail.toml")
+    }
+
+    /// Finds ports, writes the configuration, and runs until it is told to end. `None`: the configuration is wrong,
+    /// and it was said.
+    fn start(&self) -> Option<io::Result<()>> {
+        let ports = match free_ports() {
+            Ok(ports) => ports,
+            Err(error) => return Some(Err(error)),
+        };
+        let path = self.config();
+        if let Err(error) = fs::write(&path, self.configuration(ports)) {
+            return Some(Err(error));
+        }
+        let config = match super::load(&path, Situation::Try) {
+            Ok(config) => config,
+            Err(errors) => {
+                refuse(&errors);
+                return None;
+            }
+        };
+        if Control::connect(&config).is_ok() {
+            let here = "`ringmail try` runs here already: end it first, or name another folder";
+            return Some(Err(io::Error::other(here)));
+        }
+        for (wanted, port) in PORTS
+            .into_iter()
+            .zip(ports)
+            .filter(|(wanted, port)| wanted != port)
+        {
+            let _ = writeln!(io::stdout(), "Port {wanted} is taken: {port} it is.");
+        }
+        let greeting = greeting::new(&self.path, &path, ports);
+        let left = config.clone();
+        std::thread::spawn(move || say_left(&left));
+        Some(self.quietly(|| run::start(config, &path, Situation::Try, greeting)))
+    }
+
+    /// With the log in a file, so that the terminal shows what arrives and nothing else.
+    fn quietly(&self, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path.join("log"))?;
+        let terminal = rustix::io::dup(rustix::stdio::stderr())?;
+        rustix::stdio::dup2_stderr(&log)?;
+        let ended = work();
+        rustix::stdio::dup2_stderr(&terminal)?;
+        ended
+    }
+
+    fn configuration(&self, [mx, submission]: [u16; 2]) -> String {
+        let text = |text: String| toml::Value::String(text).to_string();
+        let below = |name: &str| text(format!("{}/{name}", self.shown.trim_end_matches('/')));
+        let template = format!(
+            "maildir:{}/mail/{{domain}}/{{user}}",
+            self.shown.trim_end_matches('/')
+        );
+        format!(
+            "{MARK}\nhostname = \"try.localhost\"\nspool    = {}\nruntime  = {}\n\n\
+             [listen]\nmx         = \"127.0.0.1:{mx}\"\nsubmission = \"127.0.0.1:{submission}\"\n\n\
+             [try]\ndeliver = {}\n",
+            below("spool"),
+            below("run"),
+            text(template),
+        )
     }
 }
 
-fn prepare(dir: &Path) -> std::io::Result<(PathBuf, [u16; 2])> {
-    fs::create_dir_all(dir)?;
-    let dir = dir.canonicalize()?;
+/// The ports that are free, from the usual ones on.
+fn free_ports() -> io::Result<[u16; 2]> {
     let mut ports = [0; 2];
     for (port, wanted) in ports.iter_mut().zip(PORTS) {
         *port = free_port(wanted)?;
-        if *port != wanted {
-            println!("port {wanted} is taken: listening on {port} instead");
-        }
     }
-    let shown = dir.display();
-    let path = dir.join("ringmail.toml");
-    let text = format!(
-        "{MARK}\nhostname = \"try.localhost\"\nspool    = \"{shown}/spool\"\nruntime  = \"{shown}/run\"\n\n\
-         [listen]\nmx         = \"127.0.0.1:{}\"\nsubmission = \"127.0.0.1:{}\"\n\n\
-         [try]\ndeliver = \"maildir:{shown}/mail/{{domain}}/{{user}}\"\n",
-        ports[0], ports[1]
-    );
-    fs::write(&path, text)?;
-    Ok((path, ports))
+    Ok(ports)
 }
 
 /// The first free port from `wanted` on.
-fn free_port(wanted: u16) -> std::io::Result<u16> {
-    let mut last = None;
+fn free_port(wanted: u16) -> io::Result<u16> {
+    let mut last = io::ErrorKind::AddrInUse.into();
     for port in wanted..wanted + PORTS_TRIED {
-        match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
-            Ok(_) => return Ok(port),
-            Err(error) => last = Some(error),
+        match sys::socket::can_listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
+            Ok(()) => return Ok(port),
+            Err(error) => last = error,
         }
     }
-    Err(last.unwrap_or_else(|| std::io::ErrorKind::AddrInUse.into()))
+    Err(last)
 }
 
-/// What is printed when all is ready: where it listens, and four lines to paste.
-fn greeting(path: &Path, [mx, submission]: [u16; 2]) -> String {
-    let config = path.display();
-    let mail = path.with_file_name("mail");
-    let program =
-        std::env::current_exe().map_or_else(|_| "ringmail".into(), |p| p.display().to_string());
-    format!(
-        "SMTP on 127.0.0.1:{mx}, submission on 127.0.0.1:{submission}; nothing leaves this machine.\n\
-         Paste into another terminal:\n\
-         \x20 printf 'Subject: hello\\n\\nIt works.\\n' | curl -sS smtp://127.0.0.1:{mx} --mail-from me@example.org --mail-rcpt you@example.net -T -\n\
-         \x20 {program} --config {config} send --to you@example.net\n\
-         \x20 {program} --config {config} queue list\n\
-         \x20 ls {}/example.net/you/new\n\
-         Ctrl-C ends it; what is queued stays.",
-        mail.display()
-    )
-}
-
-/// Says that a message lies in this file: From, Subject, path.
-pub fn say_arrival(file: &Path) {
-    let (mut from, mut subject) = (String::new(), String::new());
-    if let Ok(open) = fs::File::open(file) {
-        for line in BufReader::new(open).lines().map_while(Result::ok).take(200) {
-            if line.is_empty() {
-                break;
+/// Says what an earlier start left in the queue, once the daemon can be asked.
+fn say_left(config: &Config) {
+    let began = Instant::now();
+    while began.elapsed() < ANSWER_WAIT {
+        std::thread::sleep(ANSWER_LOOK);
+        let asked = Control::connect(config).and_then(|mut control| control.ask(&Request::Health));
+        if let Ok((Answer::Healthy { messages, .. }, _)) = asked {
+            if messages > 0 {
+                let word = if messages == 1 {
+                    "message is"
+                } else {
+                    "messages are"
+                };
+                let _ = writeln!(io::stdout(), "{messages} {word} queued from before.");
             }
-            let value = |name: &str| {
-                let (start, rest) = line.split_at_checked(name.len())?;
-                start
-                    .eq_ignore_ascii_case(name)
-                    .then(|| rest.trim().to_owned())
-            };
-            from = value("From:").unwrap_or(from);
-            subject = value("Subject:").unwrap_or(subject);
+            return;
         }
     }
-    // A terminal must not obey what a stranger wrote.
-    println!(
-        "{} | {} | {}",
-        from.escape_debug(),
-        subject.escape_debug(),
-        file.display()
-    );
-    let _ = std::io::stdout().flush();
 }

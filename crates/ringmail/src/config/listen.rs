@@ -37,8 +37,8 @@ pub(super) const SECTION: Section = Section {
 /// A listener as written: for finding two that cannot stand together.
 pub(super) struct Written {
     key: &'static str,
-    address: SocketAddr,
-    span: Range<usize>,
+    pub address: SocketAddr,
+    pub span: Range<usize>,
 }
 
 pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'_>) {

@@ -8,6 +8,7 @@ use super::nearest::nearest;
 use super::reader::Reader;
 use super::relay::SMTP_PORT;
 use super::{Config, Origin};
+use crate::ipc::spawn::Situation;
 use mail::{Domain, LocalPart, Mailbox, Route};
 use policy::address::{DEPTH, EXPANSION, Expansion, Fault};
 use policy::{Parameters, Target, Users};
@@ -26,6 +27,7 @@ impl Reader {
         self.folders();
         self.somebody();
         self.not_ourselves();
+        self.trying();
         if self.errors.is_empty() {
             self.mailboxes();
             self.aliases_lead_somewhere();
@@ -120,6 +122,28 @@ impl Reader {
             let title = "relay.to is this host";
             let label = "mail would go round in a circle: name another host";
             self.errors.add(self.relay_to.clone(), title, label);
+        }
+    }
+
+    /// What `try` promises: on this machine only, and nothing leaves.
+    fn trying(&mut self) {
+        if self.situation != Situation::Try {
+            return;
+        }
+        let listeners = self.listeners.iter();
+        let far: Vec<_> = listeners
+            .filter(|listener| !listener.address.ip().is_loopback())
+            .map(|listener| listener.span.clone())
+            .collect();
+        for span in far {
+            let title = "`ringmail try` listens on loopback only";
+            self.errors
+                .add(span, title, "write a file of your own, without [try]");
+        }
+        if let Some(span) = self.sections.get("relay").cloned() {
+            let label = "nothing leaves this machine";
+            self.errors
+                .add(span, "`ringmail try` does not relay", label);
         }
     }
 
