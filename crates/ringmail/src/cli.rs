@@ -17,7 +17,7 @@ pub mod try_it;
 
 use crate::config::{Config, Errors};
 use crate::ipc::spawn::{Role, Situation};
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -146,6 +146,8 @@ enum Command {
     /// The spool.
     #[command(subcommand)]
     Spool(SpoolCommand),
+    /// The version of this program.
+    Version,
     #[command(external_subcommand)]
     Other(Vec<String>),
 }
@@ -154,6 +156,30 @@ enum Command {
 enum SpoolCommand {
     /// Reads all of it, without changing anything, and says what is wrong. The daemon must not run.
     Verify,
+    /// Not supported yet.
+    #[command(hide = true)]
+    Backup(Later),
+    /// Not supported yet.
+    #[command(hide = true)]
+    Restore(Later),
+}
+
+/// What stands behind a command that later work brings: it is not looked at.
+#[derive(Args)]
+pub struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<String>,
+}
+
+/// Says that a command is not built yet.
+fn not_built(name: &str) -> u8 {
+    eprintln!("ringmail {name}: not supported yet");
+    NOT_BUILT
+}
+
+/// The command line as clap has it: for the manual page.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs what the command line asks for.
@@ -194,19 +220,38 @@ fn obey(arguments: Arguments) -> u8 {
         Command::Explain(what) => {
             with_config(path, |config| explain::explain(config, path, &what, json))
         }
+        Command::Queue(queue::QueueCommand::Bounce(_)) => not_built("queue bounce"),
+        Command::Queue(queue::QueueCommand::Shape(_)) => not_built("queue shape"),
         Command::Queue(what) => with_config(path, |config| queue::obey(config, &what, json)),
         Command::Send(what) => with_config(path, |config| send::send(config, &what)),
         Command::Spool(SpoolCommand::Verify) => with_config(path, run::verify),
+        Command::Spool(SpoolCommand::Backup(_)) => not_built("spool backup"),
+        Command::Spool(SpoolCommand::Restore(_)) => not_built("spool restore"),
+        Command::Version => version(json),
         Command::Other(words) => other(words.first().map_or("", String::as_str)),
     }
 }
 
+fn version(json: bool) -> u8 {
+    let version = env!("CARGO_PKG_VERSION");
+    if json {
+        println!("{}", serde_json::json!({ "version": version }));
+    } else {
+        println!("ringmail {version}");
+    }
+    DONE
+}
+
 fn other(word: &str) -> u8 {
     if LATER.contains(&word) {
-        eprintln!("ringmail {word}: not supported yet");
-        return NOT_BUILT;
+        return not_built(word);
     }
-    eprintln!("ringmail: no command named {word:?}; see ringmail --help");
+    let known = command();
+    let names = known.get_subcommands().map(clap::Command::get_name);
+    let meant = crate::config::nearest(word, names.chain(LATER));
+    let meant = meant.map(|name| format!("did you mean `{name}`? "));
+    let meant = meant.unwrap_or_default();
+    eprintln!("ringmail: no command named {word:?}; {meant}see ringmail --help");
     USAGE
 }
 

@@ -29,6 +29,7 @@ pub use examples::{EXAMPLES, Example};
 pub use file::{FILE_OCTETS, load_text};
 pub use log::Log;
 pub use mistakes::{Errors, Said};
+pub use nearest::nearest;
 pub use policy::Origin;
 pub use schema::schema;
 pub use show::{Difference, Entry, Source, show};

@@ -1,7 +1,7 @@
 //! `ringmail queue …`: the daemon's messages, over the control socket.
 
 use super::control::Control;
-use super::{DONE, NO, NO_DAEMON, NOT_PERMITTED, TEMPORARY, USAGE};
+use super::{DONE, Later, NO, NO_DAEMON, NOT_PERMITTED, TEMPORARY, USAGE, not_built};
 use crate::config::Config;
 use crate::ipc::control::{Answer, Deed, Filter, Message, Request};
 use clap::{Args, Subcommand};
@@ -50,6 +50,12 @@ pub enum QueueCommand {
     Drop(FilterArguments),
     /// Attempts all that waits, now.
     Run,
+    /// Not supported yet.
+    #[command(hide = true)]
+    Bounce(Later),
+    /// Not supported yet.
+    #[command(hide = true)]
+    Shape(Later),
 }
 
 /// A number and its unit, in seconds.
@@ -92,6 +98,8 @@ pub fn obey(config: &Config, command: &QueueCommand, json: bool) -> u8 {
         QueueCommand::Release(arguments) => bulk(config, Deed::Release, arguments.filter(), json),
         QueueCommand::Drop(arguments) => bulk(config, Deed::Drop, arguments.filter(), json),
         QueueCommand::Run => deed(config, Deed::Retry, Filter::default(), json),
+        QueueCommand::Bounce(_) => not_built("queue bounce"),
+        QueueCommand::Shape(_) => not_built("queue shape"),
     }
 }
 
