@@ -11,11 +11,15 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("bench") => bench(&arguments[1..]),
+        Some("docs") => docs(),
         Some("fuzz") => fuzz::main(&arguments[1..]),
         Some("test") => test(&arguments[1..]),
         Some("help") | None => {
             println!(
                 "cargo xtask bench [--quick] [--help]        Ringmail beside other mail servers"
+            );
+            println!(
+                "cargo xtask docs                          writes the pages that are made from the program's tables"
             );
             println!("{}", fuzz::USAGE);
             println!(
@@ -84,6 +88,25 @@ fn test(rest: &[String]) -> ExitCode {
     let passed = run(&mut command);
     left_out::say();
     if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The pages that tests compare with the tables of the program, written by the same tests.
+fn docs() -> ExitCode {
+    let nextest = match tools::nextest() {
+        Ok(nextest) => nextest,
+        Err(why) => {
+            eprintln!("cargo xtask docs: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let pages = "(package(tests) and binary(docs) and test(every_page)) or (package(ringmail) and test(log_md))";
+    let mut command = Command::new(nextest);
+    command.args(["nextest", "run", "--workspace", "--locked", "-E", pages]);
+    if run(command.env("UPDATE", "1")) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
