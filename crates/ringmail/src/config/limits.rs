@@ -44,7 +44,7 @@ pub(super) const SECTION: Section = Section {
             },
             default: "20",
             doc: "failed commands before a session is ended",
-            more: "Recipients that are refused do not count.",
+            more: "Counted without mail in between; recipients that are refused are among them.",
             example: "10",
             state: State::Built,
         },
