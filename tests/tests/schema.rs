@@ -148,11 +148,10 @@ fn all<'a>(schema: &'a Value, found: &mut Vec<&'a Map<String, Value>>) {
     {
         all(schema, found);
     }
-    for schemas in below("oneOf").filter_map(Value::as_array) {
-        schemas.iter().for_each(|schema| all(schema, found));
-    }
-    for schemas in below("properties").filter_map(Value::as_object) {
-        schemas.values().for_each(|schema| all(schema, found));
+    let ways = below("oneOf").filter_map(Value::as_array).flatten();
+    let properties = below("properties").filter_map(Value::as_object);
+    for schema in ways.chain(properties.flat_map(Map::values)) {
+        all(schema, found);
     }
 }
 
