@@ -184,8 +184,10 @@ fn several_start_at_once_and_none_twice_in_a_folder() {
         "{}",
         text(&again.stderr)
     );
-    // The first one was not disturbed.
-    assert_eq!(trials[0].command(&["queue", "list"]).status.code(), Some(0));
+    // The first one was not disturbed, nor was the file that commands find it by.
+    let sent = trials[0].command(&["send", "--to", "you@example.net"]);
+    assert_eq!(sent.status.code(), Some(0), "{}", text(&sent.stderr));
+    trials[0].wait_for(" | test message | ");
 }
 
 #[test]

@@ -15,7 +15,7 @@ mod status;
 mod story;
 pub mod try_it;
 
-use crate::config::{Config, Errors};
+use crate::config::{Config, Errors, load_text};
 use crate::ipc::spawn::{Role, Situation};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::IsTerminal as _;
@@ -260,16 +260,34 @@ fn reload(path: &Path, json: bool) -> u8 {
     with_config(path, |config| reload::reload(config, json))
 }
 
-/// Loads a configuration; which situation it is for is told by the file itself where `try` wrote it.
-pub fn load(path: &Path, situation: Situation) -> Result<Config, Errors> {
-    Config::load(
-        path,
-        if try_it::wrote(path) {
-            Situation::Try
-        } else {
-            situation
-        },
-    )
+/// A file, read once: what it means and what it says are the same file's.
+pub struct Loaded {
+    /// As meant.
+    pub config: Config,
+    /// As written.
+    pub text: String,
+    /// What for.
+    pub situation: Situation,
+}
+
+/// Reads a configuration; which situation it is for is told by the file itself where `try` wrote it.
+pub fn read(path: &Path) -> Result<Loaded, Errors> {
+    let text = load_text(path)?;
+    let situation = if try_it::wrote(&text) {
+        Situation::Try
+    } else {
+        Situation::Run
+    };
+    Ok(Loaded {
+        config: Config::parse(&text, &path.display().to_string(), situation)?,
+        text,
+        situation,
+    })
+}
+
+/// The same, for those who only want to know what it means.
+pub fn load(path: &Path) -> Result<Config, Errors> {
+    read(path).map(|loaded| loaded.config)
 }
 
 /// Says what is wrong with the file.
@@ -299,7 +317,7 @@ fn mistaken(errors: &Errors, json: bool) -> u8 {
 }
 
 fn with_config(path: &Path, work: impl FnOnce(&Config) -> u8) -> u8 {
-    match load(path, Situation::Run) {
+    match load(path) {
         Ok(config) => work(&config),
         Err(errors) => refuse(&errors),
     }

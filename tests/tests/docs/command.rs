@@ -5,7 +5,7 @@ use clap::{Arg, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-/// What commands end with; a test in exit_codes.rs holds each to it.
+/// What commands end with; a test in `exit_codes.rs` holds each to it.
 const CODES: [(&str, &str); 8] = [
     ("0", "yes, or done"),
     (

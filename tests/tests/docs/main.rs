@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tests::left_out;
 
-/// What is made, and from what.
-const MADE: [(&str, fn() -> String); 3] = [
+/// Makes a page.
+type Make = fn() -> String;
+
+/// What is made, and by what.
+const MADE: [(&str, Make); 3] = [
     ("docs/configuration.md", markdown::configuration),
     ("docs/man/ringmail.toml.5", page::ringmail_toml),
     ("docs/man/ringmail.8", command::ringmail),

@@ -8,7 +8,6 @@ mod servers;
 use super::{DONE, NO, load, mistaken};
 use crate::config::Config;
 use crate::drive::gateway::{self, Hidden};
-use crate::ipc::spawn::Situation;
 use serde_json::json;
 use std::path::Path;
 
@@ -52,7 +51,7 @@ impl Finding {
 
 /// Checks it.
 pub fn check(path: &Path, json: bool, quiet: bool) -> u8 {
-    let config = match load(path, Situation::Run) {
+    let config = match load(path) {
         Ok(config) => config,
         Err(errors) => return mistaken(&errors, json),
     };

@@ -64,7 +64,7 @@ pub fn obey(path: &Path, command: &ConfigCommand, json: bool) -> u8 {
 }
 
 fn with(path: &Path, work: impl FnOnce(&Config)) -> u8 {
-    match load(path, Situation::Run) {
+    match load(path) {
         Ok(config) => {
             work(&config);
             DONE

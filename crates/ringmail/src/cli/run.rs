@@ -1,10 +1,9 @@
 //! `ringmail run`, and reading a spool that nobody uses.
 
-use super::{DONE, NO, load, refuse};
+use super::{DONE, Loaded, NO, read, refuse};
 use crate::config::Config;
 use crate::drive::disk::RealDisk;
 use crate::drive::gateway;
-use crate::ipc::spawn::Situation;
 use crate::role::supervisor::{self, Start};
 use std::io;
 use std::path::Path;
@@ -14,19 +13,13 @@ const FILES_MAX: u64 = 65_536;
 
 /// Runs the supervisor until it is told to stop.
 pub fn run(path: &Path) -> u8 {
-    // What `try` wrote is run as `try` would.
-    let situation = if super::try_it::wrote(path) {
-        Situation::Try
-    } else {
-        Situation::Run
-    };
-    match load(path, situation) {
-        Ok(config) => {
-            if let Some(hidden) = gateway::open_relay(&config.policy) {
+    match read(path) {
+        Ok(loaded) => {
+            if let Some(hidden) = gateway::open_relay(&loaded.config.policy) {
                 eprintln!("ringmail: {hidden}\n  = {}", hidden.advice());
                 return NO;
             }
-            match start(config, path, situation, "ready".into()) {
+            match start(loaded, path, "ready".into()) {
                 Ok(()) => DONE,
                 Err(error) => {
                     eprintln!("ringmail: {error}");
@@ -39,19 +32,17 @@ pub fn run(path: &Path) -> u8 {
 }
 
 /// Opens the listeners, then supervises until it is told to end.
-pub fn start(config: Config, path: &Path, situation: Situation, ready: String) -> io::Result<()> {
+pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
     crate::event::speak_as("supervisor");
     sys::process::raise_file_limit(FILES_MAX);
     crate::role::in_event_loop(async move {
-        let configuration = std::fs::read_to_string(path)?;
-        let listeners = supervisor::listeners(&config)?;
-        let path = path.display().to_string();
+        let listeners = supervisor::listeners(&loaded.config)?;
         supervisor::run(
             Start {
-                config,
-                configuration,
-                path,
-                situation,
+                config: loaded.config,
+                configuration: loaded.text,
+                path: path.display().to_string(),
+                situation: loaded.situation,
                 ready,
             },
             listeners,

@@ -7,12 +7,12 @@ pub use arrival::say as say_arrival;
 
 use super::control::{Control, SOCKET};
 use super::{DONE, NO, refuse, run};
-use crate::config::{Config, load_text};
+use crate::config::Config;
 use crate::ipc::control::{Answer, Request};
-use crate::ipc::spawn::Situation;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -33,8 +33,8 @@ const ANSWER_WAIT: Duration = Duration::from_mins(1);
 const ANSWER_LOOK: Duration = Duration::from_millis(50);
 
 /// Whether `try` wrote this configuration.
-pub fn wrote(path: &Path) -> bool {
-    load_text(path).is_ok_and(|text| text.starts_with(MARK))
+pub fn wrote(text: &str) -> bool {
+    text.starts_with(MARK)
 }
 
 /// Writes the configuration and runs.
@@ -99,25 +99,26 @@ impl Home {
     /// Finds ports, writes the configuration, and runs until it is told to end. `None`: the configuration is wrong,
     /// and it was said.
     fn start(&self) -> Option<io::Result<()>> {
+        let path = self.config();
+        // Before anything is written: who runs here goes by what is written there.
+        if UnixStream::connect(self.path.join("run").join(SOCKET)).is_ok() {
+            let here = "`ringmail try` runs here already: end it first, or name another folder";
+            return Some(Err(io::Error::other(here)));
+        }
         let ports = match free_ports() {
             Ok(ports) => ports,
             Err(error) => return Some(Err(error)),
         };
-        let path = self.config();
         if let Err(error) = fs::write(&path, self.configuration(ports)) {
             return Some(Err(error));
         }
-        let config = match super::load(&path, Situation::Try) {
-            Ok(config) => config,
+        let loaded = match super::read(&path) {
+            Ok(loaded) => loaded,
             Err(errors) => {
                 refuse(&errors);
                 return None;
             }
         };
-        if Control::connect(&config).is_ok() {
-            let here = "`ringmail try` runs here already: end it first, or name another folder";
-            return Some(Err(io::Error::other(here)));
-        }
         for (wanted, port) in PORTS
             .into_iter()
             .zip(ports)
@@ -126,9 +127,9 @@ impl Home {
             let _ = writeln!(io::stdout(), "Port {wanted} is taken: {port} it is.");
         }
         let greeting = greeting::new(&self.path, &path, ports);
-        let left = config.clone();
+        let left = loaded.config.clone();
         std::thread::spawn(move || say_left(&left));
-        Some(self.quietly(|| run::start(config, &path, Situation::Try, greeting)))
+        Some(self.quietly(|| run::start(loaded, &path, greeting)))
     }
 
     /// With the log in a file, so that the terminal shows what arrives and nothing else.

@@ -232,3 +232,31 @@ fn what_changed_is_named_with_both_values() {
         ("queue.expiry", None)
     );
 }
+
+#[test]
+fn under_try_nothing_listens_beyond_this_machine_and_nothing_leaves() {
+    let said = |more: &str| {
+        let text = format!(
+            "hostname = \"try.localhost\"\n[try]\ndeliver = \"maildir:/tmp/try/mail/{{domain}}/{{user}}\"\n{more}"
+        );
+        let read = Config::parse(&text, "ringmail.toml", Situation::Try);
+        read.err()
+            .map(|errors| errors.to_string())
+            .unwrap_or_default()
+    };
+    assert_eq!(
+        said(
+            "[listen]\nmx = [\"127.0.0.1:2525\", \"[::1]:2525\"]\nsubmission = \"127.0.0.1:2587\"\n"
+        ),
+        ""
+    );
+    for far in ["[::]:2525", "0.0.0.0:2525", "192.0.2.1:2525"] {
+        let said = said(&format!("[listen]\nmx = \"{far}\"\n"));
+        assert!(
+            said.contains("`ringmail try` listens on loopback only"),
+            "{said}"
+        );
+    }
+    let said = said("[relay]\nfrom = \"127.0.0.1\"\n");
+    assert!(said.contains("`ringmail try` does not relay"), "{said}");
+}

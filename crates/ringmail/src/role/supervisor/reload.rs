@@ -7,7 +7,6 @@
 use super::Supervisor;
 use super::listeners::{self, Open};
 use crate::config::{self, Config};
-use crate::drive::birth::CONFIGURATION_OCTETS;
 use crate::drive::gateway;
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Role, ToRole};
@@ -63,11 +62,7 @@ impl Supervisor {
     fn begin_reload(&mut self, asker: Option<u64>) -> Result<(), Reload> {
         let path = std::path::Path::new(&self.start.path);
         let wrong = |text: String| Reload::Mistakes(cut(text, TEXT_OCTETS));
-        let configuration = std::fs::read_to_string(path)
-            .map_err(|e| wrong(format!("error: {}: {e}\n", path.display())))?;
-        if configuration.len() > CONFIGURATION_OCTETS {
-            return Err(wrong("error: the file is larger than 128 KiB\n".into()));
-        }
+        let configuration = config::load_text(path).map_err(|errors| wrong(errors.to_string()))?;
         let new = Config::parse(&configuration, &self.start.path, self.start.situation)
             .map_err(|errors| wrong(errors.to_string()))?;
         let old = &self.start.config;
