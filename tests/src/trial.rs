@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a start or an end may take on a loaded machine.
@@ -17,6 +18,7 @@ const LAST: &str = "Ctrl-C ends it; what is queued stays.";
 pub struct Trial {
     child: Child,
     said: Arc<Mutex<Vec<String>>>,
+    hearing: Option<JoinHandle<()>>,
     folder: PathBuf,
 }
 
@@ -45,7 +47,7 @@ impl Trial {
         let out = child.stdout.take().expect("piped");
         let said = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&said);
-        std::thread::spawn(move || {
+        let hearing = std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
                 heard.lock().expect("nobody panics with it").push(line);
             }
@@ -53,6 +55,7 @@ impl Trial {
         Self {
             child,
             said,
+            hearing: Some(hearing),
             folder: folder.canonicalize().unwrap_or_else(|_| folder.into()),
         }
     }
@@ -137,6 +140,12 @@ impl Trial {
                 .status();
             kill.is_ok_and(|status| !status.success())
         });
+        // Nobody is left who could print more: what was printed is heard to its end.
+        let heard = self.hearing.take().map(JoinHandle::join);
+        assert!(
+            heard.is_some_and(|heard| heard.is_ok()),
+            "the lines are read"
+        );
         (status, self.lines())
     }
 
