@@ -7,7 +7,7 @@
 
 use crate::octets::Octets;
 use ringmail::ipc::spawn::{Arrow, FromRole, Role, ToRole};
-use ringmail::ipc::{self, Frame, Misbehaved, accept, control, deliver, supervise};
+use ringmail::ipc::{self, Frame, Misbehaved, accept, control, deliver, judge, supervise};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -50,6 +50,8 @@ fn check(data: &[u8], planted: bool) {
         7 => drop(hears::<FromRole>(&stream, planted)),
         8 => drop(hears::<supervise::Question>(&stream, planted)),
         9 => drop(hears::<supervise::Answered>(&stream, planted)),
+        10 => drop(hears::<judge::Question>(&stream, planted)),
+        11 => drop(hears::<judge::Judged>(&stream, planted)),
         _ => cut(&stream),
     }
 }

@@ -222,7 +222,10 @@ fn status_and_health_say_what_stands() {
             role["role"].as_str().unwrap()
         })
         .collect();
-    assert_eq!(roles, ["queue", "local", "relay", "admin", "smtpd"]);
+    assert_eq!(
+        roles,
+        ["queue", "policy", "local", "relay", "admin", "smtpd"]
+    );
     assert_eq!(stands["queue"]["messages"], 3);
     assert!(stands["queue"]["oldest_secs"].is_u64());
     assert_eq!(

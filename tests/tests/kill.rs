@@ -13,7 +13,7 @@ const ENOUGH: (usize, usize) = (20_000, 2);
 /// A machine on which it takes longer is too slow to say anything.
 const LONGEST: Duration = Duration::from_mins(5);
 /// Who is killed, in turn.
-const VICTIMS: [&str; 6] = ["queue", "local", "smtpd", "relay", "admin", "all"];
+const VICTIMS: [&str; 7] = ["queue", "local", "smtpd", "policy", "relay", "admin", "all"];
 
 /// What each client was answered 250 to.
 type Acknowledged = Arc<Mutex<Vec<String>>>;

@@ -314,4 +314,4 @@ impl Parameters {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

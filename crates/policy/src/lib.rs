@@ -10,6 +10,7 @@ pub mod address;
 pub mod network;
 pub mod parameters;
 pub mod route;
+pub mod transaction;
 
 pub use accept::{Client, Decision, Explanation, Listener, Refusal, Rule, Step, Verdict};
 pub use network::Network;
@@ -17,6 +18,7 @@ pub use parameters::{
     Alias, Deliver, DomainRule, Origin, Parameters, RelayFrom, SmartHost, Target, Users,
 };
 pub use route::{MxOrder, mx_order};
+pub use transaction::EXPANDED_MAX;
 
 use std::sync::Arc;
 

@@ -151,6 +151,9 @@ events! {
     RoleStarted "role.started" Info { process: &'a str, pid: u32 }
     /// The service stops in order.
     ServiceStopped "service.stopped" Info {}
+    /// A message was refused because its transaction bears no seal that can be taken: smtpd misbehaves, or policy or
+    /// queue was just started anew.
+    SealRefused "seal.refused" Error { peer_ip: String, reverse_path: String, cause: String }
     /// A session ended. One line a session, whatever the peer did.
     SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, helo: String }
     /// A session was refused at its start: too many are open.
@@ -163,6 +166,8 @@ events! {
     SpoolFailed "spool.failed" Error { cause: String }
     /// The spool is open.
     SpoolOpened "spool.opened" Info { messages: usize }
+    /// policy refused a transaction that smtpd had taken: the configuration changed meanwhile, or smtpd misbehaves.
+    TransactionRefused "transaction.refused" Warn { peer_ip: String, rule: &'static str, reverse_path: String, forward_path: String }
     /// Something that should not happen did; the program went on.
     Trouble "trouble.met" Error { place: &'static str, cause: String }
 }

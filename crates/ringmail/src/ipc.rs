@@ -10,6 +10,7 @@ pub mod accept;
 mod architecture;
 pub mod control;
 pub mod deliver;
+pub mod judge;
 pub mod spawn;
 pub mod supervise;
 
@@ -17,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Counts up whenever a record of any arrow changes: both ends are the same program, started together.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Longest tail: content below [`queue::BODY_OCTETS`] travels inline, with some room.
 pub const TAIL_OCTETS: usize = 256 * 1024;
 const _: () = assert!(

@@ -6,3 +6,4 @@ pub mod drive;
 pub mod event;
 pub mod ipc;
 pub mod role;
+pub mod seal;

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod local;
+pub mod policy;
 pub mod queue;
 pub mod relay;
 pub mod smtpd;
@@ -28,6 +29,7 @@ pub fn main(role: Role) -> ExitCode {
         match role {
             Role::Admin => admin::run(birth, clock).await,
             Role::Local => local::run(birth, clock, Rc::new(SyncThreads::start()?)).await,
+            Role::Policy => policy::run(birth).await,
             Role::Queue => queue::run(birth, clock, &SpoolFolder).await,
             Role::Relay => {
                 let network = |config: &_| Ok(Rc::new(Internet::new(config)?) as Rc<_>);

@@ -267,7 +267,7 @@ fn spawn_clients(beyond: &LocalSet, world: &World, rng: &mut Rng) {
 /// Everything that goes wrong on the machine, and the administrator.
 async fn chaos(world: Rc<World>, mut rng: Rng) {
     let deed = |deed| world.deeds.borrow_mut().push(deed);
-    let roles = [Role::Queue, Role::Local, Role::Relay, Role::Smtpd];
+    let roles = machine::ROLES;
     let happenings = rng.below(12);
     for _ in 0..happenings {
         let longest = u64::try_from(CHAOS.as_millis()).unwrap_or(0);

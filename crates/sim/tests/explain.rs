@@ -1,5 +1,5 @@
 //! `explain` says what a session says, and no configuration that loads relays for a stranger: shown on thousands of
-//! configurations, each with the smtpd role that `run` starts, fed octets and heard at its arrow to queue.
+//! configurations, each with the smtpd and policy roles that `run` starts, fed octets and heard at the arrow to queue.
 
 use mail::{Envelope, QueueId};
 use policy::{Client, Decision, Listener, Policy};
@@ -13,6 +13,7 @@ use ringmail::drive::edge::{Door, Doors, Pending, Stream};
 use ringmail::event::{self, Event};
 use ringmail::ipc::accept::{FromQueue, ToQueue};
 use ringmail::ipc::spawn::{self, Arrow, Situation, ToRole};
+use ringmail::seal::{KEY_OCTETS, Key, Opener, Sealed};
 use sim::rng::Rng;
 use sim::wishes::{Try, Wish};
 use std::cell::RefCell;
@@ -59,9 +60,9 @@ impl Door for VirtualDoor {
     }
 }
 
-/// A running smtpd, and a queue that keeps everything.
+/// A running smtpd and a running policy, and a queue that keeps what is sealed.
 struct Server {
-    birth: Birth,
+    births: [Birth; 2],
     door: UnboundedSender<Coming>,
     kept: Kept,
 }
@@ -76,20 +77,30 @@ impl Server {
             let doors = VirtualDoors(RefCell::new(Some(coming)));
             ringmail::role::smtpd::run(role, Clock::start(), &doors).await
         });
+        let (ours, theirs) = sys::socket::pair(Kind::SeqPacket)?;
+        let (policy, role) = (Birth::new(ours)?, Birth::new(theirs)?);
+        tokio::task::spawn_local(ringmail::role::policy::run(role));
         let orders = ToRole::Orders {
             configuration: text.into(),
             path: "ringmail.toml".into(),
             situation: Situation::Run,
         };
         birth.order(&orders, None)?;
+        policy.order(&orders, None)?;
+        let key = Key::new([7; KEY_OCTETS]);
+        policy.order(&ToRole::Key(key.clone()), None)?;
+        let (asks, answers) = sys::socket::pair(Kind::Stream)?;
+        birth.order(&ToRole::Arrow(Arrow::Judge), Some(&asks))?;
+        policy.order(&ToRole::Arrow(Arrow::Judge), Some(&answers))?;
         let (accept, queue) = sys::socket::pair(Kind::Stream)?;
         birth.order(&ToRole::Arrow(Arrow::Accept), Some(&accept))?;
         let kept = Kept::default();
-        tokio::task::spawn_local(keep(queue, Rc::clone(&kept)));
+        tokio::task::spawn_local(keep(queue, Opener::new(&key), Rc::clone(&kept)));
         let (listener, _) = sys::socket::pair(Kind::Stream)?;
         birth.order(&ToRole::Listener(spawn::Listener::Mx), Some(&listener))?;
         birth.order(&ToRole::Begin, None)?;
-        Ok(Self { birth, door, kept })
+        let births = [birth, policy];
+        Ok(Self { births, door, kept })
     }
 
     /// A client's session: EHLO, MAIL, RCPT and, where that was accepted, a message. Gives the reply to each of the
@@ -123,19 +134,26 @@ impl Server {
     }
 
     fn stop(self) {
-        // It may have ended already.
-        let _ = self.birth.order(&ToRole::Stop, None);
+        for birth in &self.births {
+            // It may have ended already.
+            let _ = birth.order(&ToRole::Stop, None);
+        }
     }
 }
 
-async fn keep(fd: OwnedFd, kept: Kept) -> io::Result<()> {
+async fn keep(fd: OwnedFd, mut opener: Opener, kept: Kept) -> io::Result<()> {
     let (sender, mut receiver) = arrow::open::<FromQueue, ToQueue>(fd)?;
     while let Some(heard) = receiver.hear().await {
-        if let ToQueue::Accept {
-            token, envelope, ..
-        } = heard.head
-        {
-            kept.borrow_mut().push(envelope);
+        if let ToQueue::Accept { token, message } = heard.head {
+            let sealed = Sealed {
+                peer: message.received.peer,
+                reverse_path: &message.envelope.reverse_path,
+                recipients: &message.envelope.recipients,
+            };
+            opener
+                .open(&message.seal, &sealed)
+                .map_err(|broken| io::Error::other(broken.to_string()))?;
+            kept.borrow_mut().push(message.envelope);
             let queue_id = QueueId::from_u64(token);
             // The arrow takes what is so small.
             sender

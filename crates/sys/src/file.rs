@@ -47,7 +47,12 @@ pub fn reopen_for_reading(file: &File) -> io::Result<File> {
 
 /// A number that nobody can guess, from the kernel.
 pub fn random() -> u64 {
-    let mut octets = [0u8; 8];
+    u64::from_le_bytes(random_octets())
+}
+
+/// Octets that nobody can guess, from the kernel.
+pub fn random_octets<const OCTETS: usize>() -> [u8; OCTETS] {
+    let mut octets = [0u8; OCTETS];
     let mut filled = 0;
     while filled < octets.len() {
         // Blocks only while the kernel boots; an interrupted call is made again.
@@ -58,7 +63,7 @@ pub fn random() -> u64 {
             Err(error) => panic!("the kernel gives no random octets: {error}"),
         }
     }
-    u64::from_le_bytes(octets)
+    octets
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ const ROOMS: [Room; 7] = [
         ours: &["mail", "policy", "queue", "smtp", "sys"],
         outside: &[
             "annotate-snippets",
+            "aws-lc-rs",
             "clap",
             "crc32c",
             "hickory-resolver",

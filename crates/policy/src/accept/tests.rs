@@ -40,7 +40,7 @@ fn rule(users: Option<&[&str]>, deliver: Deliver) -> DomainRule {
     }
 }
 
-fn parameters() -> Parameters {
+pub(crate) fn parameters() -> Parameters {
     let name = |text| Domain::parse_name(text).unwrap();
     let mut p = Parameters::empty(name("mail.us.example"));
     let maildir = || Deliver::Maildir("/m/{domain}/{user}".into());

@@ -26,6 +26,9 @@ pub trait Desk {
     fn mail(&mut self, session: &Session) -> Answer;
     /// Is this the forward-path of [`Session::asked_recipient`] one we take mail for?
     fn recipient(&mut self, session: &Session) -> Answer;
+    /// The client was told to send content: the transaction is whole, and what must be asked of it can be asked
+    /// while content comes.
+    fn content_begins(&mut self, session: &Session);
     /// Takes content from `buffer`, as much as it likes; called when a good deal has come.
     fn spill(&mut self, buffer: &mut Vec<u8>) -> impl Future<Output = ()>;
     /// The content is void.
@@ -80,7 +83,12 @@ pub async fn serve<D: Desk>(
         while let Some(output) = session.poll() {
             busy = used < input.len();
             match output {
-                Output::Reply(reply) => write_reply(reply, setting, setting.token, &mut out),
+                Output::Reply(reply) => {
+                    if reply == replies::SEND_CONTENT {
+                        desk.content_begins(&session);
+                    }
+                    write_reply(reply, setting, setting.token, &mut out);
+                }
                 Output::Extensions => {
                     let size = setting.parameters.content_octets_max;
                     smtp::extension::write_offer(&setting.hostname, size, &mut out);

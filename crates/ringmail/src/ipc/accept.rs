@@ -1,5 +1,6 @@
 //! smtpd ─accept─▶ queue: keep this message. The answer is the 250.
 
+use crate::seal::Seal;
 use mail::{Envelope, QueueId, Received};
 use queue::Body;
 use serde::{Deserialize, Serialize};
@@ -17,17 +18,26 @@ pub enum ToQueue {
         /// The file.
         number: u64,
     },
-    /// Keep this message; answered by [`FromQueue::Accepted`] or [`FromQueue::Refused`].
+    /// Keep this message; answered by [`FromQueue::Accepted`], [`FromQueue::Refused`] or [`FromQueue::Unsealed`].
     Accept {
         /// Names the question.
         token: u64,
-        /// The envelope.
-        envelope: Envelope,
-        /// Where it comes from.
-        received: Received,
-        /// A large body's file; otherwise the frame's tail is the content.
-        body: Option<Body>,
+        /// The message.
+        message: Box<Incoming>,
     },
+}
+
+/// A message as smtpd hands it over; its content is the frame's tail, or a large body's file.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Incoming {
+    /// The envelope.
+    pub envelope: Envelope,
+    /// Where it comes from.
+    pub received: Received,
+    /// Policy's word for the envelope and the peer.
+    pub seal: Seal,
+    /// A large body's file; otherwise the tail is the content.
+    pub body: Option<Body>,
 }
 
 /// What queue answers.
@@ -51,6 +61,12 @@ pub enum FromQueue {
     },
     /// It is not: nothing of it is kept.
     Refused {
+        /// The question.
+        token: u64,
+    },
+    /// It is not, for it bears no seal that can be taken: nothing of it is kept, and a large body is still the
+    /// asker's. Policy or queue may just have been started anew: another seal may be taken.
+    Unsealed {
         /// The question.
         token: u64,
     },

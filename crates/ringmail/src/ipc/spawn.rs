@@ -2,6 +2,7 @@
 //! the ends of its arrows, each time a peer was started anew. What was not handed over does not exist.
 
 use super::supervise::{Answered, Question};
+use crate::seal::Key;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -12,6 +13,8 @@ pub enum Role {
     Admin,
     /// Puts mail into mailboxes and hands it over by LMTP.
     Local,
+    /// Says whether a transaction may be, and seals it.
+    Policy,
     /// Keeps the spool and decides when to send.
     Queue,
     /// Talks to next hops.
@@ -22,8 +25,9 @@ pub enum Role {
 
 impl Role {
     /// Those that a supervisor starts, in this order.
-    pub const ALL: [Role; 5] = [
+    pub const ALL: [Role; 6] = [
         Role::Queue,
+        Role::Policy,
         Role::Local,
         Role::Relay,
         Role::Admin,
@@ -35,6 +39,7 @@ impl Role {
         match self {
             Role::Admin => "admin",
             Role::Local => "local",
+            Role::Policy => "policy",
             Role::Queue => "queue",
             Role::Relay => "relay",
             Role::Smtpd => "smtpd",
@@ -64,15 +69,18 @@ pub enum Arrow {
     DeliverLocal,
     /// queue asks relay.
     DeliverRelay,
+    /// smtpd asks policy.
+    Judge,
 }
 
 impl Arrow {
     /// All of them: with the ends below, the access matrix.
-    pub const ALL: [Arrow; 4] = [
+    pub const ALL: [Arrow; 5] = [
         Arrow::Accept,
         Arrow::Control,
         Arrow::DeliverLocal,
         Arrow::DeliverRelay,
+        Arrow::Judge,
     ];
 
     /// Who asks and who answers.
@@ -82,6 +90,7 @@ impl Arrow {
             Arrow::Control => (Role::Admin, Role::Queue),
             Arrow::DeliverLocal => (Role::Queue, Role::Local),
             Arrow::DeliverRelay => (Role::Queue, Role::Relay),
+            Arrow::Judge => (Role::Smtpd, Role::Policy),
         }
     }
 }
@@ -139,6 +148,8 @@ pub enum ToRole {
         /// What for.
         situation: Situation,
     },
+    /// What policy seals by and queue opens by, from now on; nobody else is told.
+    Key(Key),
     /// One end of an arrow comes with this; an older end of the same arrow is void.
     Arrow(Arrow),
     /// A listening socket comes with this.

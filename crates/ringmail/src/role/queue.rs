@@ -22,6 +22,7 @@ use crate::ipc::accept::{FromQueue, ToQueue};
 use crate::ipc::control::{Answer, Request};
 use crate::ipc::deliver::{Attempt, Ended};
 use crate::ipc::spawn::{Arrow, FromRole, ToRole};
+use crate::seal::Opener;
 use ::queue::{Content, Input, NewMessage, Output, Parameters, Queue};
 use intake::Intake;
 use mail::{QueueId, Time};
@@ -91,6 +92,8 @@ struct Desk {
     committer: Committer,
     arrows: u64,
     clients: BTreeMap<u64, Intake>,
+    /// Opens policy's seals; without it nothing is kept.
+    opener: Option<Opener>,
     controls: HashMap<u64, Sender<(u64, Answer)>>,
     local: Option<Transport>,
     relay: Option<Transport>,
@@ -200,6 +203,7 @@ async fn open(
         committer,
         arrows: 0,
         clients: BTreeMap::new(),
+        opener: None,
         controls: HashMap::new(),
         local: None,
         relay: None,
@@ -254,6 +258,9 @@ impl Desk {
             Happened::Order(None | Some((ToRole::Stop, _))) => return Ok(false),
             Happened::Order(Some((ToRole::Begin, None))) => birth.tell(&FromRole::Ready),
             Happened::Order(Some((ToRole::Arrow(arrow), Some(fd)))) => self.new_arrow(arrow, fd)?,
+            Happened::Order(Some((ToRole::Key(key), None))) => {
+                self.opener = Some(Opener::new(&key));
+            }
             Happened::Order(Some((ToRole::Log(_), Some(fd)))) => event::keep_through(fd),
             Happened::Order(Some((
                 ToRole::Orders {
@@ -309,6 +316,7 @@ impl Desk {
                     Intake {
                         sender,
                         bodies: BTreeSet::new(),
+                        seals_logged: 0,
                     },
                 );
                 tokio::task::spawn_local(async move {
@@ -346,6 +354,7 @@ impl Desk {
                     let _ = happened.send(Happened::TransportGone { arrow, local });
                 });
             }
+            Arrow::Judge => return Err(io::Error::other("an arrow that queue cannot have")),
             Arrow::Control => {
                 let (sender, mut receiver): (_, Receiver<(u64, Request)>) = arrow::open(fd)?;
                 self.controls.insert(arrow, sender);

@@ -1,42 +1,42 @@
 //! smtpd: talks to SMTP clients.
 //!
-//! Trusts nobody. May touch the listeners it was given, the connections they accept, and its arrow to
-//! queue. If it is taken over, the mail of its own sessions can be read and forged, and mail can be
-//! put into the queue for our own domains; the spool, other roles' files and keys are out of its reach.
+//! Trusts nobody. May touch the listeners it was given, the connections they accept, and its arrows to policy and
+//! queue. If it is taken over, the mail of its own sessions can be read and forged, and mail can be put into the
+//! queue for our own domains, or for anybody whom a client address that it claims may send to; the spool, other
+//! roles' files and keys are out of its reach.
+
+mod asking;
+mod body;
+mod desk;
 
 use crate::config::Config;
-use crate::drive::arrow::{self, Receiver, Sender};
+use crate::drive::arrow::{self, Receiver};
 use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
-use crate::drive::connection::{self, Desk, Setting, refusal_reply};
+use crate::drive::connection::{self, Setting};
 use crate::drive::edge::{Door, Doors, Stream};
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, ToQueue};
+use crate::ipc::judge::{self, Judged};
 use crate::ipc::spawn::{Arrow, FromRole, Listener, ToRole};
-use mail::{Envelope, Received, Recipient, Time};
-use policy::{Client, Decision, Policy};
-use queue::{BODY_OCTETS, Body};
-use smtp::server::{Answer, Parameters, Session, replies};
+use asking::{Asking, Awaited};
+use connection::Desk as _;
+use desk::Desk;
+use policy::Policy;
+use smtp::server::Parameters;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
-/// How long queue may take to answer. The reply to the end of content must come before a client gives
+/// How long queue or policy may take to answer. The reply to the end of content must come before a client gives
 /// up and sends again (RFC 1047); RFC 5321 §4.5.3.2.6 lets it wait ten minutes, many wait five or fewer.
 const ANSWER_WAIT: Duration = Duration::from_mins(1);
-/// Lines of the log that the refusals of one session may cost.
-const REFUSALS_LOGGED: u32 = 10;
-/// Recipients of one message after aliases.
-const EXPANDED_MAX: usize = 10_000;
 
 /// An answer of queue, and the file that may come with it.
-type Answered = (FromQueue, Option<std::os::fd::OwnedFd>);
+type Answered = (FromQueue, Option<OwnedFd>);
 
 /// What the configuration says to a session; one that goes on keeps what it began with.
 struct Settings {
@@ -52,9 +52,8 @@ struct Shared {
     clock: Clock,
     /// The tasks that accept connections.
     doors: RefCell<Vec<tokio::task::AbortHandle>>,
-    queue: RefCell<Option<Sender<ToQueue>>>,
-    /// Questions to queue, by token; dropped when the arrow ends, which their askers hear.
-    asked: RefCell<HashMap<u64, oneshot::Sender<Answered>>>,
+    queue: Asking<ToQueue, Answered>,
+    policy: Asking<judge::Question, Judged>,
     tokens: Cell<u64>,
     room: Cell<bool>,
     sessions: Cell<usize>,
@@ -82,10 +81,13 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
             }
             (ToRole::Arrow(Arrow::Accept), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
-                // Who still waits for the old queue's answer is told that there is none.
-                shared.asked.borrow_mut().clear();
-                shared.queue.replace(Some(sender));
+                shared.queue.begin(sender);
                 tokio::task::spawn_local(hear_queue(Rc::clone(shared), receiver));
+            }
+            (ToRole::Arrow(Arrow::Judge), Some(fd), Some(shared)) => {
+                let (sender, receiver) = arrow::open(fd)?;
+                shared.policy.begin(sender);
+                tokio::task::spawn_local(hear_policy(Rc::clone(shared), receiver));
             }
             (ToRole::Listener(listener), Some(fd), Some(shared)) => {
                 let door = doors.open(fd)?;
@@ -118,8 +120,8 @@ impl Shared {
             settings: RefCell::new(Rc::new(Settings::new(config))),
             clock,
             doors: RefCell::default(),
-            queue: RefCell::new(None),
-            asked: RefCell::default(),
+            queue: Asking::new(),
+            policy: Asking::new(),
             tokens: Cell::new(clock.now_micros()),
             room: Cell::new(true),
             sessions: Cell::new(0),
@@ -140,19 +142,11 @@ impl Shared {
     }
 
     /// Asks queue and waits. `None`: no answer, and none will be taken.
-    async fn ask(&self, token: u64, question: &ToQueue, tail: &[u8]) -> Option<Answered> {
-        let queue = self.queue.borrow().clone()?;
-        let (answer, answered) = oneshot::channel();
-        self.asked.borrow_mut().insert(token, answer);
-        let answer = match queue.say(question, tail, None) {
-            Ok(()) => tokio::time::timeout(ANSWER_WAIT, answered)
-                .await
-                .ok()
-                .and_then(Result::ok),
-            Err(_) => None,
-        };
-        self.asked.borrow_mut().remove(&token);
-        answer
+    async fn ask_queue(&self, token: u64, question: &ToQueue, tail: &[u8]) -> Option<Answered> {
+        let awaited = self.queue.ask(token, question, tail)?;
+        let answer = tokio::time::timeout(ANSWER_WAIT, awaited).await;
+        self.queue.forget(token);
+        answer.ok()?.ok()
     }
 }
 
@@ -165,22 +159,25 @@ async fn hear_queue(shared: Rc<Shared>, mut receiver: Receiver<FromQueue>) {
             }
             FromQueue::Body { token, .. }
             | FromQueue::Accepted { token, .. }
-            | FromQueue::Refused { token } => *token,
+            | FromQueue::Refused { token }
+            | FromQueue::Unsealed { token } => *token,
         };
-        let asker = shared.asked.borrow_mut().remove(&token);
-        match asker {
-            // The session may have ended meanwhile.
-            Some(asker) => drop(asker.send((heard.head, heard.fd))),
-            None => {
-                if let (FromQueue::Body { number, .. }, Some(queue)) =
-                    (heard.head, &*shared.queue.borrow())
-                {
-                    let _ = queue.say(&ToQueue::DropBody { number }, &[], None);
-                }
-            }
+        // The session may have ended meanwhile: a file that came for it is not wanted.
+        if let Err((FromQueue::Body { number, .. }, _)) =
+            shared.queue.answer(token, (heard.head, heard.fd))
+        {
+            shared.queue.tell(&ToQueue::DropBody { number });
         }
     }
-    shared.asked.borrow_mut().clear();
+    shared.queue.end();
+}
+
+async fn hear_policy(shared: Rc<Shared>, mut receiver: Receiver<Judged>) {
+    while let Some(heard) = receiver.hear().await {
+        // The session may have ended meanwhile.
+        let _ = shared.policy.answer(heard.head.token, heard.head);
+    }
+    shared.policy.end();
 }
 
 async fn listen(shared: Rc<Shared>, door: Box<dyn Door>, kind: Listener) {
@@ -202,12 +199,7 @@ async fn listen(shared: Rc<Shared>, door: Box<dyn Door>, kind: Listener) {
 }
 
 /// One session: from connection to log line.
-async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, kind: Listener) {
-    let listener = if kind == Listener::Submission {
-        "submission"
-    } else {
-        "mx"
-    };
+async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: Listener) {
     shared.sessions.set(shared.sessions.get() + 1);
     let token = shared.token();
     let settings = Rc::clone(&shared.settings.borrow());
@@ -217,24 +209,7 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, kind: 
         clock: shared.clock,
         token,
     };
-    let mut desk = SessionDesk {
-        shared: Rc::clone(&shared),
-        settings,
-        client: Client {
-            ip: peer,
-            listener: if kind == Listener::Submission {
-                policy::Listener::Submission
-            } else {
-                policy::Listener::Mx
-            },
-        },
-        listener,
-        token,
-        accepted: Vec::new(),
-        body: None,
-        messages: 0,
-        refusals: 0,
-    };
+    let mut desk = Desk::new(Rc::clone(&shared), peer, door, token);
     let ended = connection::serve(stream, &setting, &mut desk).await;
     desk.discard();
     shared.sessions.set(shared.sessions.get() - 1);
@@ -244,228 +219,8 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, kind: 
     event::say(&Event::SessionClosed {
         session: mail::QueueId::from_u64(token),
         peer_ip: peer.to_string(),
-        listener,
-        accepted: desk.messages,
+        listener: desk.listener(),
+        accepted: desk.messages(),
         helo: helo.unwrap_or_default(),
     });
-}
-
-/// A large body on its way into its file.
-struct Writing {
-    number: u64,
-    file: File,
-    octets: u64,
-    checksum: u32,
-    /// Writing failed: the rest is thrown away and the message refused.
-    failed: bool,
-}
-
-/// Answers one session's questions.
-struct SessionDesk {
-    shared: Rc<Shared>,
-    settings: Rc<Settings>,
-    client: Client,
-    listener: &'static str,
-    token: u64,
-    /// What each accepted forward-path of this transaction led to.
-    accepted: Vec<Vec<Recipient>>,
-    body: Option<Writing>,
-    messages: u32,
-    refusals: u32,
-}
-
-impl Desk for SessionDesk {
-    fn connect(&mut self) -> Answer {
-        if self.shared.sessions.get() > self.settings.sessions_max {
-            let peer_ip = self.client.ip.to_string();
-            event::say(&Event::SessionRefused {
-                peer_ip,
-                listener: self.listener,
-            });
-            return Answer::Refuse(replies::SHUTTING_DOWN);
-        }
-        Answer::Accept
-    }
-
-    fn mail(&mut self, _session: &Session) -> Answer {
-        self.accepted.clear();
-        self.discard();
-        if !self.shared.room.get() {
-            return Answer::Refuse(replies::NO_ROOM);
-        }
-        Answer::Accept
-    }
-
-    fn recipient(&mut self, session: &Session) -> Answer {
-        let (Some(forward_path), Some(transaction)) =
-            (session.asked_recipient(), session.transaction())
-        else {
-            return Answer::Refuse(replies::TRY_LATER);
-        };
-        let verdict =
-            self.settings
-                .policy
-                .recipient(self.client, &transaction.reverse_path, forward_path);
-        let refusal = match verdict.decision {
-            Decision::Accept(recipients) => {
-                let expanded: usize = self.accepted.iter().map(Vec::len).sum();
-                if expanded + recipients.len() > EXPANDED_MAX {
-                    return Answer::Refuse(replies::TOO_MANY_RECIPIENTS);
-                }
-                self.accepted.push(recipients);
-                return Answer::Accept;
-            }
-            Decision::Refuse(refusal) => refusal,
-        };
-        self.refusals += 1;
-        if self.refusals <= REFUSALS_LOGGED {
-            event::say(&Event::RecipientRefused {
-                session: mail::QueueId::from_u64(self.token),
-                peer_ip: self.client.ip.to_string(),
-                rule: verdict.rule.name,
-                reverse_path: transaction.reverse_path.to_string(),
-                forward_path: forward_path.to_string(),
-            });
-        }
-        Answer::Refuse(refusal_reply(refusal))
-    }
-
-    async fn spill(&mut self, buffer: &mut Vec<u8>) {
-        if self.body.is_none() {
-            if (buffer.len() as u64) < BODY_OCTETS {
-                return;
-            }
-            let token = self.shared.token();
-            let Some((FromQueue::Body { number, .. }, Some(fd))) = self
-                .shared
-                .ask(token, &ToQueue::NewBody { token }, &[])
-                .await
-            else {
-                // No file, no body: what comes is dropped, and the commit refused.
-                buffer.clear();
-                self.body = None;
-                self.lost();
-                return;
-            };
-            self.body = Some(Writing {
-                number,
-                file: fd.into(),
-                octets: 0,
-                checksum: 0,
-                failed: false,
-            });
-        }
-        if let Some(writing) = &mut self.body {
-            writing.write(buffer);
-        }
-        buffer.clear();
-    }
-
-    fn discard(&mut self) {
-        if let Some(writing) = self.body.take() {
-            let number = writing.number;
-            drop(writing);
-            if let Some(queue) = &*self.shared.queue.borrow() {
-                // Fails only for a record that is too large.
-                let _ = queue.say(&ToQueue::DropBody { number }, &[], None);
-            }
-        }
-    }
-
-    async fn commit(&mut self, session: &Session, buffer: &mut Vec<u8>) -> (Answer, u64) {
-        let answer = self.store(session, buffer).await;
-        self.accepted.clear();
-        if let Some(number) = answer {
-            self.messages += 1;
-            self.body = None;
-            return (Answer::Accept, number);
-        }
-        self.discard();
-        (Answer::Refuse(replies::NOT_STORED), 0)
-    }
-}
-
-impl SessionDesk {
-    /// Marks the message as one that cannot be stored, because no file could be had.
-    fn lost(&mut self) {
-        if let Ok(file) = File::open("/dev/null") {
-            self.body = Some(Writing {
-                number: u64::MAX,
-                file,
-                octets: 0,
-                checksum: 0,
-                failed: true,
-            });
-        }
-    }
-
-    /// Hands the message to queue; the token of what is durable, or nothing.
-    async fn store(&mut self, session: &Session, buffer: &mut Vec<u8>) -> Option<u64> {
-        let body = match &mut self.body {
-            Some(writing) => {
-                writing.write(buffer);
-                buffer.clear();
-                if writing.failed {
-                    return None;
-                }
-                let body = Body {
-                    number: writing.number,
-                    octets: writing.octets,
-                    checksum: writing.checksum,
-                };
-                // Nobody may be able to write to it when queue looks.
-                writing.file = File::open("/dev/null").ok()?;
-                Some(body)
-            }
-            None => None,
-        };
-        let transaction = session.transaction()?;
-        let recipients = each_once(std::mem::take(&mut self.accepted).into_iter().flatten());
-        let token = self.shared.token();
-        let question = ToQueue::Accept {
-            token,
-            envelope: Envelope {
-                reverse_path: transaction.reverse_path.clone(),
-                recipients,
-                arrival: Time::from_micros(self.shared.clock.now_micros()),
-                eight_bit: session.content_is_eight_bit(),
-            },
-            received: Received {
-                hello: session.hello().map(|h| h.name.clone()).unwrap_or_default(),
-                peer: self.client.ip,
-                by: (*self.settings.hostname).into(),
-                extended: session.hello().is_some_and(|h| h.extended),
-            },
-            body,
-        };
-        match self.shared.ask(token, &question, buffer).await?.0 {
-            FromQueue::Accepted { queue_id, .. } => Some(queue_id.as_u64()),
-            _ => None,
-        }
-    }
-}
-
-/// Each mailbox once, in the order in which they were named.
-fn each_once(accepted: impl Iterator<Item = Recipient>) -> Vec<Recipient> {
-    let mut recipients: Vec<Recipient> = Vec::new();
-    let mut places: HashMap<mail::Mailbox, usize> = HashMap::new();
-    for recipient in accepted {
-        match places.entry(recipient.mailbox.clone()) {
-            Entry::Occupied(place) => recipients[*place.get()].join(&recipient),
-            Entry::Vacant(place) => {
-                place.insert(recipients.len());
-                recipients.push(recipient);
-            }
-        }
-    }
-    recipients
-}
-
-impl Writing {
-    fn write(&mut self, octets: &[u8]) {
-        self.octets += octets.len() as u64;
-        self.checksum = crc32c::crc32c_append(self.checksum, octets);
-        // The page cache takes it; the spool syncs it before it is accepted.
-        self.failed |= self.file.write_all(octets).is_err();
-    }
 }

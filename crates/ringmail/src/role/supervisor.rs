@@ -16,6 +16,7 @@ use crate::drive::clock::Clock;
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Arrow, FromRole, Role, Situation, Source, ToRole};
 use crate::ipc::supervise::{Answered, Question};
+use crate::seal::Key;
 use mail::Time;
 use reload::Reloading;
 use std::collections::{BTreeMap, BTreeSet};
@@ -222,6 +223,7 @@ impl Supervisor {
             born.insert(role);
             self.tell(role, &self.orders(), None);
         }
+        self.give_key(&born);
         self.give_log_ends(&born)?;
         for arrow in Arrow::ALL {
             let (asks, answers) = arrow.ends();
@@ -236,6 +238,16 @@ impl Supervisor {
             self.tell(role, &ToRole::Begin, None);
         }
         Ok(())
+    }
+
+    /// Gives policy and queue a key that nobody else has, when one of them was started: what was sealed by an
+    /// older one is void.
+    fn give_key(&self, born: &BTreeSet<Role>) {
+        if born.contains(&Role::Policy) || born.contains(&Role::Queue) {
+            let key = Key::new(sys::file::random_octets());
+            self.tell(Role::Queue, &ToRole::Key(key.clone()), None);
+            self.tell(Role::Policy, &ToRole::Key(key), None);
+        }
     }
 
     fn orders(&self) -> ToRole {
@@ -323,7 +335,13 @@ impl Supervisor {
         // Who takes mail in goes first, who keeps it last, so that every answer still finds its way; and admin
         // when all of them are gone, so that their last events are kept.
         let deadline = Instant::now() + STOP_WAIT;
-        let order = [Role::Smtpd, Role::Relay, Role::Local, Role::Queue];
+        let order = [
+            Role::Smtpd,
+            Role::Policy,
+            Role::Relay,
+            Role::Local,
+            Role::Queue,
+        ];
         for role in order {
             self.tell(role, &ToRole::Stop, None);
         }

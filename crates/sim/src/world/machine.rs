@@ -13,6 +13,7 @@ use ringmail::drive::edge::Network;
 use ringmail::drive::maildir::Maildirs;
 use ringmail::ipc::spawn::{Arrow, Listener, Role, Situation, ToRole};
 use ringmail::role;
+use ringmail::seal::{KEY_OCTETS, Key};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -24,7 +25,13 @@ use sys::socket::Kind;
 use tokio::task::LocalSet;
 
 /// The roles that run in a virtual machine; the world itself is admin.
-const ROLES: [Role; 4] = [Role::Queue, Role::Local, Role::Relay, Role::Smtpd];
+pub const ROLES: [Role; 5] = [
+    Role::Queue,
+    Role::Policy,
+    Role::Local,
+    Role::Relay,
+    Role::Smtpd,
+];
 
 /// A role that runs.
 struct Process {
@@ -81,6 +88,12 @@ impl Machine {
             let process = self.spawn(*role).expect("a process");
             self.processes.insert(*role, process);
         }
+        if missing.contains(&Role::Policy) || missing.contains(&Role::Queue) {
+            let mut octets = [0; KEY_OCTETS];
+            octets.fill_with(|| u8::try_from(self.rng.below(256)).unwrap_or(0));
+            self.tell(Role::Queue, &ToRole::Key(Key::new(octets)), None);
+            self.tell(Role::Policy, &ToRole::Key(Key::new(octets)), None);
+        }
         for arrow in Arrow::ALL {
             let (asks, answers) = arrow.ends();
             if !missing.contains(&asks) && !missing.contains(&answers) {
@@ -129,6 +142,11 @@ impl Machine {
                     *end.borrow_mut() = Some(role::local::run(birth, clock, mailboxes).await);
                 });
             }
+            Role::Policy => {
+                set.spawn_local(async move {
+                    *end.borrow_mut() = Some(role::policy::run(birth).await);
+                });
+            }
             Role::Relay => {
                 let outside = Rc::clone(&self.outside);
                 let network = move |_: &_| Ok(Rc::clone(&outside) as Rc<dyn Network>);
@@ -175,7 +193,13 @@ impl Machine {
     /// Asks all roles to end; each is gone when it has.
     pub fn stop(&mut self) {
         self.ledger.killed();
-        for role in [Role::Smtpd, Role::Relay, Role::Local, Role::Queue] {
+        for role in [
+            Role::Smtpd,
+            Role::Policy,
+            Role::Relay,
+            Role::Local,
+            Role::Queue,
+        ] {
             self.tell(role, &ToRole::Stop, None);
         }
     }

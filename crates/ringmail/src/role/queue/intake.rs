@@ -3,8 +3,10 @@
 use super::{Desk, Pending};
 use crate::drive::arrow::Sender;
 use crate::drive::committer::Job;
-use crate::ipc::accept::{FromQueue, ToQueue};
-use ::queue::{Content, Input, NewMessage};
+use crate::event::{self, Event};
+use crate::ipc::accept::{FromQueue, Incoming, ToQueue};
+use crate::seal::Sealed;
+use ::queue::{Body, Content, Input, NewMessage};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
@@ -12,7 +14,13 @@ use std::os::fd::OwnedFd;
 pub(super) struct Intake {
     pub(super) sender: Sender<FromQueue>,
     pub(super) bodies: BTreeSet<u64>,
+    /// Lines of the log that seals of this arrow have cost.
+    pub(super) seals_logged: u32,
 }
+
+/// Lines of the log that the seals of one smtpd may cost: a restart of policy costs one for each session that was
+/// about to be answered, and one that was taken over cannot fill the log.
+const SEALS_LOGGED: u32 = 100;
 
 impl Desk {
     pub(super) fn asked(&mut self, arrow: u64, question: ToQueue, tail: Vec<u8>) {
@@ -31,50 +39,77 @@ impl Desk {
                     self.committer.ask(Job::DropBody { number });
                 }
             }
-            ToQueue::Accept {
-                token,
-                envelope,
-                received,
-                body,
-            } => {
-                if envelope.recipients.is_empty() {
-                    return self.refuse(arrow, token);
-                }
-                let content = match body {
-                    None => Content::Inline(tail.into()),
-                    Some(body) => {
-                        if !self
-                            .clients
-                            .get(&arrow)
-                            .is_some_and(|c| c.bodies.contains(&body.number))
-                        {
-                            return self.refuse(arrow, token);
-                        }
-                        Content::Body(body)
-                    }
-                };
-                let message = NewMessage {
-                    envelope,
-                    received: Some(received),
-                    content,
-                };
-                if let Some(body) = body {
-                    let token = self.token(Pending::Judge {
-                        arrow,
-                        token,
-                        message,
-                    });
-                    self.committer.ask(Job::JudgeBody { token, body });
-                } else {
-                    let token = self.token(Pending::Accept {
-                        arrow,
-                        token,
-                        body: None,
-                    });
-                    self.handle(Input::Accept { token, message });
-                }
-            }
+            ToQueue::Accept { token, message } => self.take_in(arrow, token, *message, tail),
         }
+    }
+
+    fn take_in(&mut self, arrow: u64, token: u64, incoming: Incoming, tail: Vec<u8>) {
+        let body = incoming.body;
+        let is_its_own = |body: Body| {
+            let client = self.clients.get(&arrow);
+            client.is_some_and(|client| client.bodies.contains(&body.number))
+        };
+        if incoming.envelope.recipients.is_empty() || body.is_some_and(|body| !is_its_own(body)) {
+            return self.refuse(arrow, token);
+        }
+        if !self.is_sealed(arrow, &incoming) {
+            return self.tell_client(arrow, &FromQueue::Unsealed { token }, None);
+        }
+        let message = NewMessage {
+            envelope: incoming.envelope,
+            received: Some(incoming.received),
+            content: body.map_or_else(|| Content::Inline(tail.into()), Content::Body),
+        };
+        if let Some(body) = body {
+            let token = self.token(Pending::Judge {
+                arrow,
+                token,
+                message,
+            });
+            self.committer.ask(Job::JudgeBody { token, body });
+        } else {
+            let token = self.token(Pending::Accept {
+                arrow,
+                token,
+                body: None,
+            });
+            self.handle(Input::Accept { token, message });
+        }
+    }
+
+    /// Whether policy has sealed this transaction, and the seal was not used yet.
+    fn is_sealed(&mut self, arrow: u64, incoming: &Incoming) -> bool {
+        let Incoming {
+            envelope,
+            received,
+            seal,
+            ..
+        } = incoming;
+        let sealed = Sealed {
+            peer: received.peer,
+            reverse_path: &envelope.reverse_path,
+            recipients: &envelope.recipients,
+        };
+        let cause = match self
+            .opener
+            .as_mut()
+            .map(|opener| opener.open(seal, &sealed))
+        {
+            Some(Ok(())) => return true,
+            Some(Err(broken)) => broken.to_string(),
+            None => "there is no key yet".into(),
+        };
+        if let Some(client) = self.clients.get_mut(&arrow)
+            && client.seals_logged < SEALS_LOGGED
+        {
+            client.seals_logged += 1;
+            event::say(&Event::SealRefused {
+                peer_ip: received.peer.to_string(),
+                reverse_path: envelope.reverse_path.to_string(),
+                cause,
+            });
+        }
+        false
     }
 
     pub(super) fn refuse(&self, arrow: u64, token: u64) {

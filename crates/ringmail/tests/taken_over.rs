@@ -1,0 +1,222 @@
+//! A smtpd that was taken over, with the descriptors of a real one and words of its own: it cannot make queue keep what
+//! policy has not sealed, nor use a seal twice or for something else, nor get a seal for what may not be.
+
+use mail::{Envelope, ForwardPath, Mailbox, Received, Recipient, ReversePath, Time};
+use ringmail::drive::arrow::{self, Receiver, Sender};
+use ringmail::drive::birth::Birth;
+use ringmail::drive::clock::Clock;
+use ringmail::drive::edge::SpoolFolder;
+use ringmail::ipc::accept::{FromQueue, Incoming, ToQueue};
+use ringmail::ipc::judge::{Judged, Question};
+use ringmail::ipc::spawn::{Arrow, FromRole, Listener, Situation, ToRole};
+use ringmail::role;
+use ringmail::seal::{KEY_OCTETS, Key, Seal, Sealed, Sealer};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use sys::socket::{Kind, pair};
+
+const STRANGER: [u8; 4] = [192, 0, 2, 7];
+const FRIEND: [u8; 4] = [10, 1, 2, 3];
+
+fn orders(spool: &str) -> ToRole {
+    ToRole::Orders {
+        configuration: format!(
+            "hostname = \"mx.home.test\"\nspool = \"{spool}\"\n[listen]\nmx = \"127.0.0.1:25\"\n\
+             [aliases]\npostmaster = \"u@home.test\"\nroot = \"postmaster\"\n\
+             [relay]\nfrom = [\"10.0.0.0/8\"]\n\
+             [domain.\"home.test\"]\nusers = [\"u\"]\naliases = {{ away = \"x@far.test\" }}\ndeliver = \"maildir:/m/{{domain}}/{{user}}\"\n"
+        ),
+        path: "/ringmail.toml".into(),
+        situation: Situation::Run,
+    }
+}
+
+/// The roles policy and queue, and all that a smtpd has: its ends of two arrows.
+struct Smtpd {
+    ask_policy: Sender<Question>,
+    policy: Receiver<Judged>,
+    ask_queue: Sender<ToQueue>,
+    queue: Receiver<FromQueue>,
+    births: [Birth; 2],
+    tokens: u64,
+}
+
+fn end(birth: &Birth, arrow: Arrow) -> OwnedFd {
+    let (ours, theirs) = pair(Kind::Stream).unwrap();
+    birth.order(&ToRole::Arrow(arrow), Some(&theirs)).unwrap();
+    ours
+}
+
+fn key(birth: &Birth, octet: u8) {
+    let key = Key::new([octet; KEY_OCTETS]);
+    birth.order(&ToRole::Key(key), None).unwrap();
+}
+
+impl Smtpd {
+    async fn start(spool: &str) -> Self {
+        let born = || pair(Kind::SeqPacket).unwrap();
+        let ((policy, theirs), (queue, its)) = (born(), born());
+        let births = [Birth::new(policy).unwrap(), Birth::new(queue).unwrap()];
+        let (theirs, its) = (Birth::new(theirs).unwrap(), Birth::new(its).unwrap());
+        tokio::task::spawn_local(role::policy::run(theirs));
+        tokio::task::spawn_local(role::queue::run(its, Clock::start(), &SpoolFolder));
+        for birth in &births {
+            birth.order(&orders(spool), None).unwrap();
+            key(birth, 7);
+        }
+        let (to_policy, to_queue) = (
+            end(&births[0], Arrow::Judge),
+            end(&births[1], Arrow::Accept),
+        );
+        for birth in &births {
+            birth.order(&ToRole::Begin, None).unwrap();
+            assert!(matches!(birth.report().await, Ok(Some(FromRole::Ready))));
+        }
+        let (ask_policy, policy) = arrow::open(to_policy).unwrap();
+        let (ask_queue, queue) = arrow::open(to_queue).unwrap();
+        Self {
+            ask_policy,
+            policy,
+            ask_queue,
+            queue,
+            births,
+            tokens: 0,
+        }
+    }
+
+    /// Asks policy for a seal.
+    async fn seal(&mut self, peer: [u8; 4], to: &[&str]) -> Option<(Vec<Recipient>, Seal)> {
+        self.tokens += 1;
+        let question = Question {
+            token: self.tokens,
+            peer: IpAddr::from(peer),
+            listener: Listener::Mx,
+            reverse_path: ReversePath::Null,
+            forward_paths: to
+                .iter()
+                .map(|to| ForwardPath::parse(to).unwrap())
+                .collect(),
+        };
+        self.ask_policy.say(&question, &[], None).unwrap();
+        let judged = self.policy.hear().await.unwrap().head;
+        assert_eq!(judged.token, self.tokens);
+        judged.sealed
+    }
+
+    /// Asks queue to keep a message: whether it did, or misses a seal.
+    async fn keep(&mut self, peer: [u8; 4], recipients: &[Recipient], seal: Seal) -> &'static str {
+        self.tokens += 1;
+        let message = Incoming {
+            envelope: Envelope {
+                reverse_path: ReversePath::Null,
+                recipients: recipients.to_vec(),
+                arrival: Time::from_micros(1),
+                eight_bit: false,
+            },
+            received: Received {
+                hello: "me".into(),
+                peer: IpAddr::from(peer),
+                by: "mx.home.test".into(),
+                extended: true,
+            },
+            seal,
+            body: None,
+        };
+        let question = ToQueue::Accept {
+            token: self.tokens,
+            message: Box::new(message),
+        };
+        self.ask_queue
+            .say(&question, b"Subject: x\r\n\r\nx\r\n", None)
+            .unwrap();
+        loop {
+            match self.queue.hear().await.unwrap().head {
+                FromQueue::Room(_) | FromQueue::Body { .. } => {}
+                FromQueue::Accepted { .. } => return "kept",
+                FromQueue::Refused { .. } => return "refused",
+                FromQueue::Unsealed { .. } => return "unsealed",
+            }
+        }
+    }
+}
+
+fn with_smtpd(work: impl AsyncFnOnce(Smtpd)) {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    std::fs::create_dir(&spool).unwrap();
+    role::in_event_loop(async {
+        work(Smtpd::start(spool.to_str().unwrap()).await).await;
+        io::Result::Ok(())
+    })
+    .unwrap();
+}
+
+fn direct(name: &str) -> Vec<Recipient> {
+    vec![Recipient::direct(Mailbox::parse(name).unwrap())]
+}
+
+#[test]
+fn what_may_be_is_sealed_and_kept_once() {
+    with_smtpd(async |mut smtpd: Smtpd| {
+        let (recipients, seal) = smtpd.seal(STRANGER, &["away@home.test"]).await.unwrap();
+        assert_eq!(recipients[0].mailbox.to_string(), "x@far.test");
+        assert_eq!(smtpd.keep(STRANGER, &recipients, seal).await, "kept");
+        assert_eq!(smtpd.keep(STRANGER, &recipients, seal).await, "unsealed");
+    });
+}
+
+#[test]
+fn a_seal_is_good_for_nothing_else() {
+    with_smtpd(async |mut smtpd: Smtpd| {
+        let (recipients, seal) = smtpd.seal(STRANGER, &["u@home.test"]).await.unwrap();
+        let others = direct("victim@far.test");
+        assert_eq!(smtpd.keep(STRANGER, &others, seal).await, "unsealed");
+        let both = [recipients.clone(), others].concat();
+        assert_eq!(smtpd.keep(STRANGER, &both, seal).await, "unsealed");
+        assert_eq!(smtpd.keep(FRIEND, &recipients, seal).await, "unsealed");
+        let own = Sealer::new(&Key::new([8; KEY_OCTETS])).seal(&Sealed {
+            peer: IpAddr::from(STRANGER),
+            reverse_path: &ReversePath::Null,
+            recipients: &recipients,
+        });
+        assert_eq!(smtpd.keep(STRANGER, &recipients, own).await, "unsealed");
+        assert_eq!(smtpd.keep(STRANGER, &recipients, seal).await, "kept");
+    });
+}
+
+#[test]
+fn what_may_not_be_gets_no_seal() {
+    with_smtpd(async |mut smtpd: Smtpd| {
+        for to in [
+            &["victim@far.test"][..],
+            &["u@home.test", "victim@far.test"],
+            &["nobody@home.test"],
+            &["victim%far.test@home.test"],
+            &[],
+        ] {
+            assert!(smtpd.seal(STRANGER, to).await.is_none(), "{to:?}");
+        }
+        let many: Vec<&str> = std::iter::repeat_n("u@home.test", 1001).collect();
+        assert!(smtpd.seal(STRANGER, &many).await.is_none());
+        assert!(smtpd.seal(STRANGER, &many[1..]).await.is_some());
+        assert!(smtpd.seal(FRIEND, &["victim@far.test"]).await.is_some());
+    });
+}
+
+#[test]
+fn an_older_key_is_worth_nothing() {
+    with_smtpd(async |mut smtpd: Smtpd| {
+        let (recipients, old) = smtpd.seal(STRANGER, &["u@home.test"]).await.unwrap();
+        let [policy, queue] = &smtpd.births;
+        for birth in [queue, policy] {
+            key(birth, 9);
+            // The word that answers this was said after the key, so the key was taken.
+            birth.order(&ToRole::Begin, None).unwrap();
+            assert!(matches!(birth.report().await, Ok(Some(FromRole::Ready))));
+        }
+        assert_eq!(smtpd.keep(STRANGER, &recipients, old).await, "unsealed");
+        let (recipients, new) = smtpd.seal(STRANGER, &["u@home.test"]).await.unwrap();
+        assert_eq!(smtpd.keep(STRANGER, &recipients, new).await, "kept");
+    });
+}
