@@ -21,13 +21,13 @@ pub struct Row {
 }
 
 /// Compares rows, given state by state, with a file of this crate; with `UPDATE` set writes it instead.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test asks whoever runs it whether the file is to be written, and writes it"
+)]
 pub fn compare(file: &str, head: &str, rows: &[Row]) {
     let text = written(head, rows);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "asks whoever runs the test, not the world, whether the file is to be written"
-    )]
     let update = std::env::var("UPDATE").is_ok();
     if update {
         std::fs::write(&path, text).expect("the table can be written");

@@ -74,18 +74,25 @@ const BRAINS: [&str; 3] = ["policy", "queue", "smtp"];
 /// Members of the workspace beside the crates.
 const BESIDE: [&str; 4] = ["bench", "fuzz", "tests", "xtask"];
 /// What every brain's clippy.toml must forbid, at least.
-const FORBIDDEN_METHODS: [&str; 5] = [
+const FORBIDDEN_METHODS: [&str; 10] = [
+    "std::env::args",
     "std::env::var",
+    "std::fs::read",
+    "std::fs::write",
+    "std::net::ToSocketAddrs::to_socket_addrs",
     "std::thread::sleep",
     "std::thread::spawn",
     "std::time::Instant::now",
+    "std::time::SystemTime::elapsed",
     "std::time::SystemTime::now",
 ];
-const FORBIDDEN_TYPES: [&str; 6] = [
+const FORBIDDEN_TYPES: [&str; 8] = [
     "std::fs::File",
+    "std::fs::OpenOptions",
     "std::net::TcpListener",
     "std::net::TcpStream",
     "std::net::UdpSocket",
+    "std::os::unix::net::UnixDatagram",
     "std::os::unix::net::UnixStream",
     "std::process::Command",
 ];
@@ -179,6 +186,22 @@ fn the_seven_crates_are_there_and_no_other() {
     let members = workspace["workspace"]["members"].as_array().unwrap();
     let members: Vec<&str> = members.iter().filter_map(Value::as_str).collect();
     assert_eq!(members, ["bench", "crates/*", "fuzz", "tests", "xtask"]);
+}
+
+#[test]
+fn what_cargo_runs_is_the_program() {
+    // `cargo run --release -- try` stands in the README: one package by default, and one program in it.
+    let workspace = parse(&read(&root().join("Cargo.toml")));
+    let default = workspace["workspace"]["default-members"]
+        .as_array()
+        .unwrap();
+    let default: Vec<&str> = default.iter().filter_map(Value::as_str).collect();
+    assert_eq!(default, ["crates/ringmail"]);
+    let manifest = parse(&read(&root().join("crates/ringmail/Cargo.toml")));
+    let programs = manifest["bin"].as_array().unwrap();
+    assert_eq!(programs.len(), 1);
+    assert_eq!(programs[0]["name"].as_str(), Some("ringmail"));
+    assert!(!root().join("crates/ringmail/src/bin").exists());
 }
 
 #[test]
