@@ -79,8 +79,8 @@ impl Client {
         self.answer()
     }
 
-    /// The last line of an answer.
-    fn answer(&mut self) -> io::Result<String> {
+    /// The last line of the next answer.
+    pub fn answer(&mut self) -> io::Result<String> {
         Ok(self.answer_lines()?.pop().unwrap_or_default())
     }
 

@@ -20,6 +20,7 @@ use std::rc::Rc;
 /// Runs this process as `role`, on the descriptor it was born with.
 pub fn main(role: Role) -> ExitCode {
     event::speak_as(role.name());
+    sys::process::set_name("ringmail");
     let Some(birth) = sys::process::take_birth_socket() else {
         eprintln!("ringmail: the roles are started by `ringmail run`, not by hand");
         return ExitCode::from(2);

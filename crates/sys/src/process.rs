@@ -10,10 +10,15 @@ pub const BIRTH_FD: RawFd = 3;
 
 /// Starts this program anew with `arguments`, an empty environment, standard output and error as ours,
 /// and `birth` as descriptor [`BIRTH_FD`]. Every other descriptor is closed. The child gets SIGKILL
-/// when its parent thread ends, and does not hear SIGINT.
+/// when its parent thread ends, and does not hear SIGINT and SIGTERM: it ends when its supervisor says so or is gone.
 pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
-    command.args(arguments).env_clear().stdin(Stdio::null());
+    // What `ps` shows; what `pgrep -x` and the kernel's log show the role sets itself.
+    command
+        .arg0("ringmail")
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null());
     let birth_fd = birth.as_raw_fd();
     let parent = std::process::id();
     // SAFETY: between fork and exec only async-signal-safe calls are made (dup3, close_range, prctl,
@@ -38,9 +43,12 @@ pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child
                 libc::CLOSE_RANGE_CLOEXEC,
             ))?;
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-            // Ctrl-C goes to all processes of a terminal; the supervisor ends its roles in order.
-            if libc::signal(libc::SIGINT, libc::SIG_IGN) == libc::SIG_ERR {
-                return Err(io::Error::last_os_error());
+            // Ctrl-C goes to all processes of a terminal, a service manager's SIGTERM to all of a service; the
+            // supervisor ends its roles in order.
+            for signal in [libc::SIGINT, libc::SIGTERM] {
+                if libc::signal(signal, libc::SIG_IGN) == libc::SIG_ERR {
+                    return Err(io::Error::last_os_error());
+                }
             }
             if libc::getppid().unsigned_abs() != parent {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
@@ -80,6 +88,20 @@ pub fn take_birth_socket() -> Option<OwnedFd> {
     // SAFETY: F_SETFD touches no memory.
     unsafe { libc::fcntl(BIRTH_FD, libc::F_SETFD, libc::FD_CLOEXEC) };
     Some(birth)
+}
+
+/// Sets the name under which the kernel knows this process, in `ps -C`, `pgrep -x` and its log; the front of it
+/// counts, 15 octets.
+pub fn set_name(name: &str) {
+    let mut front = [0; 16];
+    let octets = name.bytes().filter(|octet| *octet != 0).take(15);
+    for (place, octet) in front.iter_mut().zip(octets) {
+        *place = octet;
+    }
+    // Always NUL-terminated: the last octet stays 0. A name that cannot be set changes nothing else.
+    if let Ok(name) = std::ffi::CStr::from_bytes_until_nul(&front) {
+        let _ = rustix::thread::set_name(name);
+    }
 }
 
 /// Raises the limit of open files to what the system allows, at most `wanted`; gives the limit in force.

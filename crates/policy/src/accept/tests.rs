@@ -296,3 +296,31 @@ fn under_try_every_domain_is_ours_and_nothing_leaves() {
     );
     assert_eq!(story.otherwise, None, "nothing leaves");
 }
+
+#[test]
+fn what_a_stranger_says_of_himself_lets_nothing_through() {
+    let policy = Policy::new(parameters());
+    let to = ForwardPath::parse("victim@else.example").unwrap();
+    let client = |ip: &str, listener| Client {
+        ip: ip.parse().unwrap(),
+        listener,
+    };
+    for from in [
+        "",
+        "ann@us.example",
+        "postmaster@mail.us.example",
+        "victim@else.example",
+    ] {
+        let from = ReversePath::parse(from).unwrap();
+        for listener in [Listener::Mx, Listener::Submission] {
+            let verdict = policy.recipient(client(STRANGER, listener), &from, &to);
+            assert_eq!(
+                verdict.decision,
+                Decision::Refuse(Refusal::RelayingDenied),
+                "<{from}> {listener:?}"
+            );
+            let verdict = policy.recipient(client("10.9.9.9", listener), &from, &to);
+            assert!(matches!(verdict.decision, Decision::Accept(_)));
+        }
+    }
+}

@@ -10,6 +10,7 @@ use smtp::server::{Answer, Output, Parameters, Question, Session, replies};
 use std::io;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 
 /// Octets asked of the socket at once.
 const READ_OCTETS: usize = 32 * 1024;
@@ -61,6 +62,8 @@ pub struct Setting {
     pub clock: Clock,
     /// The session's name: the token in its replies.
     pub token: u64,
+    /// Becomes true when the service stops.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// Serves one connection to its end; gives the session for the log.
@@ -73,7 +76,12 @@ pub async fn serve<D: Desk>(
     let mut session = Session::new(setting.parameters.clone(), now());
     let (mut input, mut used) = (Vec::<u8>::new(), 0);
     let (mut content, mut out) = (Vec::new(), Vec::new());
+    let (mut stop, mut told) = (setting.stop.clone(), false);
     loop {
+        if !told && *stop.borrow() {
+            told = true;
+            session.stop();
+        }
         let read = session.receive(&input[used..], &mut content, now());
         used += read;
         if content.len() >= SPILL_OCTETS {
@@ -147,11 +155,15 @@ pub async fn serve<D: Desk>(
         }
         input.reserve(READ_OCTETS);
         let deadline = setting.clock.instant_at(session.wake_at().as_micros());
-        match tokio::time::timeout_at(deadline, stream.read_buf(&mut input)).await {
-            Ok(Ok(0)) => return Ok(session),
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(_) => session.wake(now()),
+        tokio::select! {
+            read = tokio::time::timeout_at(deadline, stream.read_buf(&mut input)) => match read {
+                Ok(Ok(0)) => return Ok(session),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => session.wake(now()),
+            },
+            // Of a smtpd that ends without a word nothing is heard here: its sessions end with it.
+            Ok(()) = stop.changed(), if !told => {}
         }
     }
 }

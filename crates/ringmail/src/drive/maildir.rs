@@ -270,3 +270,6 @@ impl Files for RealFiles {
         fs::remove_file(path)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,10 +30,14 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::{Notify, watch};
 
 /// How long queue or policy may take to answer. The reply to the end of content must come before a client gives
 /// up and sends again (RFC 1047); RFC 5321 §4.5.3.2.6 lets it wait ten minutes, many wait five or fewer.
 const ANSWER_WAIT: Duration = Duration::from_mins(1);
+
+/// How long sessions that are in content may go on when the service stops; all others are told at once.
+const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// An answer of queue, and the file that may come with it.
 type Answered = (FromQueue, Option<OwnedFd>);
@@ -57,6 +61,10 @@ struct Shared {
     tokens: Cell<u64>,
     room: Cell<bool>,
     sessions: Cell<usize>,
+    /// Becomes true when the service stops.
+    stop: watch::Sender<bool>,
+    /// A session ended.
+    ended: Notify,
 }
 
 /// The role's story: orders, arrows and listeners in; then sessions until it is told to stop.
@@ -96,6 +104,10 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
             }
             (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
+            (ToRole::Stop, _, Some(shared)) => {
+                shared.stop().await;
+                break;
+            }
             (ToRole::Stop, ..) => break,
             _ => return Err(io::Error::other("an order that smtpd cannot have")),
         }
@@ -125,15 +137,34 @@ impl Shared {
             tokens: Cell::new(clock.now_micros()),
             room: Cell::new(true),
             sessions: Cell::new(0),
+            stop: watch::Sender::new(false),
+            ended: Notify::new(),
         }
     }
 
     /// New sessions go by this; the listeners that stay are given anew.
     fn reconfigure(&self, config: &Config) {
         self.settings.replace(Rc::new(Settings::new(config)));
+        self.close_doors();
+    }
+
+    fn close_doors(&self) {
         for door in self.doors.take() {
             door.abort();
         }
+    }
+
+    /// Takes no new sessions, tells those that are open, and waits for them: content that is on its way is still
+    /// taken and answered, for who hears nothing of it sends it again.
+    async fn stop(&self) {
+        self.close_doors();
+        self.stop.send_replace(true);
+        let all_ended = async {
+            while self.sessions.get() > 0 {
+                self.ended.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(STOP_WAIT, all_ended).await;
     }
 
     fn token(&self) -> u64 {
@@ -208,11 +239,11 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
         hostname: Rc::clone(&settings.hostname),
         clock: shared.clock,
         token,
+        stop: shared.stop.subscribe(),
     };
     let mut desk = Desk::new(Rc::clone(&shared), peer, door, token);
     let ended = connection::serve(stream, &setting, &mut desk).await;
     desk.discard();
-    shared.sessions.set(shared.sessions.get() - 1);
     let helo = ended
         .ok()
         .and_then(|session| session.hello().map(|h| h.name.to_string()));
@@ -223,4 +254,7 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
         accepted: desk.messages(),
         helo: helo.unwrap_or_default(),
     });
+    // Last, so that a stop that waits for this finds its line written.
+    shared.sessions.set(shared.sessions.get() - 1);
+    shared.ended.notify_one();
 }

@@ -35,7 +35,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A role that lived this long had a good life: the next pause is the shortest.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
-/// How long roles may take to end in order.
+/// How long smtpd, and then the others, may take to end in order.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// How long admin may take to write down the last events after that.
@@ -332,20 +332,17 @@ impl Supervisor {
 
     /// Asks all roles to end; those that do not are ended.
     async fn stop(&mut self, happens: &mut UnboundedReceiver<Happened>) {
-        // Who takes mail in goes first, who keeps it last, so that every answer still finds its way; and admin
-        // when all of them are gone, so that their last events are kept.
-        let deadline = Instant::now() + STOP_WAIT;
-        let order = [
-            Role::Smtpd,
-            Role::Policy,
-            Role::Relay,
-            Role::Local,
-            Role::Queue,
-        ];
+        // Who takes mail in goes first, and its sessions still find policy and queue; who keeps it goes last, so that
+        // every answer finds its way; and admin when all of them are gone, so that their last events are kept.
+        self.tell(Role::Smtpd, &ToRole::Stop, None);
+        self.see_end(&[Role::Smtpd], happens, Instant::now() + STOP_WAIT)
+            .await;
+        let order = [Role::Policy, Role::Relay, Role::Local, Role::Queue];
         for role in order {
             self.tell(role, &ToRole::Stop, None);
         }
-        self.see_end(&order, happens, deadline).await;
+        self.see_end(&order, happens, Instant::now() + STOP_WAIT)
+            .await;
         event::say(&Event::ServiceStopped {});
         // Before the word that ends admin, which keeps it.
         event::turn_ended();

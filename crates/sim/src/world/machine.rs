@@ -53,6 +53,7 @@ pub struct Machine {
     rng: Rng,
     processes: BTreeMap<Role, Process>,
     control: Rc<RefCell<Option<OwnedFd>>>,
+    stopping: bool,
 }
 
 impl Machine {
@@ -71,11 +72,13 @@ impl Machine {
             rng: rng.fork(),
             processes: BTreeMap::new(),
             control: Rc::clone(&world.control),
+            stopping: false,
         }
     }
 
     /// Starts every role that does not run, and gives each arrow that lost an end two new ones.
     pub fn start(&mut self) {
+        self.stopping = false;
         let missing: BTreeSet<Role> = ROLES
             .into_iter()
             .filter(|role| !self.processes.contains_key(role))
@@ -190,17 +193,20 @@ impl Machine {
         }
     }
 
-    /// Asks all roles to end; each is gone when it has.
+    /// Asks all roles to end, smtpd first: the others when it has.
     pub fn stop(&mut self) {
         self.ledger.killed();
-        for role in [
-            Role::Smtpd,
-            Role::Policy,
-            Role::Relay,
-            Role::Local,
-            Role::Queue,
-        ] {
-            self.tell(role, &ToRole::Stop, None);
+        self.stopping = true;
+        self.tell(Role::Smtpd, &ToRole::Stop, None);
+    }
+
+    /// Asks the others, when smtpd is gone.
+    fn go_on_stopping(&mut self) {
+        if self.stopping && !self.processes.contains_key(&Role::Smtpd) {
+            self.stopping = false;
+            for role in [Role::Policy, Role::Relay, Role::Local, Role::Queue] {
+                self.tell(role, &ToRole::Stop, None);
+            }
         }
     }
 
@@ -208,6 +214,7 @@ impl Machine {
     pub fn cut_power(&mut self) {
         self.ledger.killed();
         self.processes.clear();
+        self.stopping = false;
         self.spool_disk.flush();
         self.disk.borrow().crash(&mut self.rng);
         self.spool_disk = SpoolDisk::new(self.disk.clone());
@@ -246,6 +253,7 @@ impl Machine {
             }
             self.ledger.killed();
         }
+        self.go_on_stopping();
         !ended.is_empty()
     }
 }

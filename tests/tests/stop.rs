@@ -1,0 +1,90 @@
+//! A stop is in order: nobody is cut off without a word, content that is on its way is taken and answered, and the log
+//! tells of no trouble, also where every process of the service is told to end.
+
+use std::process::Command;
+use std::time::Duration;
+use tests::{Client, Program, find_files, free_port, wait_until};
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn start(mx: u16) -> Program {
+    Program::start(&format!(
+        "hostname = \"mx.a.test\"\nspool = \"{{dir}}/spool\"\nruntime = \"{{dir}}/run\"\n[listen]\nmx = \"127.0.0.1:{mx}\"\n\
+         [domain.\"a.test\"]\nusers = [\"ann\"]\naliases = {{ postmaster = \"ann\" }}\n\
+         deliver = \"maildir:{{dir}}/mail/{{domain}}/{{user}}\"\n"
+    ))
+}
+
+fn assert_in_order(log: &str) {
+    for wrong in [
+        "role.ended",
+        "trouble.met",
+        "arrow.misbehaved",
+        "level=error",
+    ] {
+        assert!(!log.contains(wrong), "{wrong}:\n{log}");
+    }
+    assert!(log.contains("event=service.stopped"), "{log}");
+}
+
+#[test]
+fn idle_sessions_are_told_and_content_on_its_way_is_taken() {
+    let port = free_port();
+    let mut program = start(port);
+    let mail = program.folder().join("mail/a.test/ann/new");
+    let mut idle = Client::connect(port).unwrap();
+    let mut open = Client::connect(port).unwrap();
+    open.say("MAIL FROM:<x@y.test>").unwrap();
+    let mut busy = Client::connect(port).unwrap();
+    busy.say("MAIL FROM:<x@y.test>").unwrap();
+    busy.say("RCPT TO:<ann@a.test>").unwrap();
+    assert!(busy.say("DATA").unwrap().starts_with("354"));
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| program.stop());
+        for told in [&mut idle, &mut open] {
+            let said = told.answer().unwrap();
+            assert!(said.starts_with("421 4.3.2"), "{said}");
+            assert!(told.answer().is_err(), "the connection goes on");
+        }
+        let said = busy.say("Subject: late\r\n\r\nhello\r\n.").unwrap();
+        assert!(said.starts_with("250 2.0.0"), "{said}");
+        let said = busy.answer().unwrap();
+        assert!(said.starts_with("421 4.3.2"), "{said}");
+        assert!(stop.join().unwrap(), "it did not end well");
+    });
+    assert_in_order(&program.log());
+    program.run();
+    wait_until("the late message is delivered", SOON, || {
+        find_files(&mail).len() == 1
+    });
+}
+
+#[test]
+fn a_client_that_stalls_in_content_does_not_hold_the_stop_up_for_ever() {
+    let port = free_port();
+    let mut program = start(port);
+    let mut stalled = Client::connect(port).unwrap();
+    stalled.say("MAIL FROM:<x@y.test>").unwrap();
+    stalled.say("RCPT TO:<ann@a.test>").unwrap();
+    assert!(stalled.say("DATA").unwrap().starts_with("354"));
+    assert!(program.stop());
+    assert!(stalled.answer().is_err());
+    assert_in_order(&program.log());
+}
+
+#[test]
+fn a_signal_to_every_process_of_the_service_is_a_stop_in_order() {
+    let port = free_port();
+    let mut program = start(port);
+    let mut idle = Client::connect(port).unwrap();
+    for (_, pid) in program.roles() {
+        let told = Command::new("kill")
+            .args(["-TERM", &pid.to_string()])
+            .status();
+        assert!(told.unwrap().success());
+    }
+    assert!(program.stop());
+    let said = idle.answer().unwrap();
+    assert!(said.starts_with("421 4.3.2"), "{said}");
+    assert_in_order(&program.log());
+}
