@@ -13,6 +13,9 @@
 //! | a batch that is not whole, nothing valid behind it | the power went while it was written: nobody was answered | cuts it off, keeps a copy in `aside/`, says so |
 //! | the same, but a later batch names it as the one before | it was whole once: the disk lost it | applies what records of it are whole, keeps a copy in `aside/`, says so |
 //! | a batch that a later record voids | its sync failed, it was refused | skips it |
+//! | `segment/checkpoint` that proves itself | the index of all living messages as of a batch of the log | begins with it, reads the log behind that batch |
+//! | `segment/checkpoint` that does not | torn, rotten, of another version, ahead of the log, or older than all of it | removes it, says so, reads the whole log |
+//! | `segment/checkpoint-new` | a checkpoint that was not finished | removes it |
 //! | `body/N` named by a living message | its content | keeps it |
 //! | no `body/N`, and a living message names it | the disk lost it | says so; the message cannot be read |
 //! | `body/N` named by none | written, never accepted; or its message is gone | removes it |
@@ -27,25 +30,32 @@
 //! *Retire*: segments end oldest first. What lives in the oldest is committed anew at the log's head, put
 //! and standing together, and only after that commit is the old one freed. So the record that ends a
 //! message outlives every record of it, and no message rises again.
+//! *Checkpoint*: beside all this the index is written to a new file, in pieces, while commits go on; when all of it
+//! is durable it takes the old one's name and the folder is synced. A crash leaves the old one, or the new one, or both.
+//! Before the segment it begins in is retired, it is removed. See `checkpoint.rs`.
 //!
 //! A segment's use has a salt of its own; each checksum covers salt, generation and place. Octets of an
 //! earlier use, or of a message that holds what looks like a record, pass for nothing.
 
+mod checkpoint;
 mod commit;
 mod disk;
 mod format;
+mod index;
 mod recover;
 mod segment;
 
+pub use checkpoint::{CHECKPOINT, CHECKPOINT_MULTIPLE, NotUsed};
 pub use commit::COMMIT_OCTETS;
 pub use disk::{Disk, Folder};
 pub use recover::{Finding, Recovered};
 
 use crate::{Body, Content};
-use format::Place;
+use checkpoint::Checkpoints;
+use format::Position;
+use index::Index;
 use mail::QueueId;
 use segment::Segments;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -60,6 +70,9 @@ pub struct Options {
     /// Free segments that are kept ready. One of them is the reserve: it is used only by commits that
     /// accept nothing, so that the queue can shrink on a full disk.
     pub free_segments: usize,
+    /// The log grows by so many octets, or by [`CHECKPOINT_MULTIPLE`] times the last checkpoint where that is more,
+    /// before the next checkpoint is written. `u64::MAX`: none is written ever.
+    pub checkpoint_octets: u64,
     /// For the simulation: what goes wrong on purpose.
     pub faults: Faults,
 }
@@ -75,6 +88,8 @@ impl Default for Options {
             segment_octets: 32 * 1024 * 1024,
             floor_octets: 128 * 1024 * 1024,
             free_segments: 2,
+            // A start reads the heads of so much log within some tenths of a second.
+            checkpoint_octets: 64 * 1024 * 1024,
             faults: Faults::default(),
         }
     }
@@ -96,17 +111,10 @@ pub struct Faults {
     pub take_torn: bool,
     /// A batch whose sync failed is not voided.
     pub no_void: bool,
-}
-
-/// A message as the index knows it.
-#[derive(Clone, Debug)]
-struct Known {
-    /// The record that holds it, and which message of that record it is.
-    put: Place,
-    part: u32,
-    /// Its standing as it was written last, encoded; `None` as long as it is new.
-    state: Option<Arc<[u8]>>,
-    body: Option<Body>,
+    /// A checkpoint is written whose last batch is not durable yet.
+    pub checkpoint_ahead: bool,
+    /// A checkpoint is believed although the segment it begins at was recycled.
+    pub checkpoint_recycled: bool,
 }
 
 /// The spool.
@@ -114,11 +122,10 @@ pub struct Spool<D: Disk> {
     disk: D,
     options: Options,
     segments: Segments<D>,
-    known: BTreeMap<QueueId, Known>,
-    /// Which messages each segment holds the put of.
-    living: BTreeMap<u64, BTreeSet<QueueId>>,
-    /// Where the batch before the next one is, and its checksum.
-    last: Option<(u64, u64, u32)>,
+    index: Index,
+    checkpoints: Checkpoints<D::File>,
+    /// The batch before the next one.
+    last: Option<Position>,
     /// Batches that were refused and may lie on the disk all the same.
     void: Vec<(u64, u64)>,
     next_body: u64,
@@ -176,7 +183,7 @@ impl std::error::Error for ReadError {}
 impl<D: Disk> Spool<D> {
     /// Trace field and content of a message; a large body is only named.
     pub fn read(&self, queue_id: QueueId) -> Result<(Arc<str>, Content), ReadError> {
-        let known = self.known.get(&queue_id).ok_or(ReadError::Unknown)?;
+        let known = self.index.get(queue_id).ok_or(ReadError::Unknown)?;
         let record = self
             .segments
             .read_record(&self.disk, known.put)

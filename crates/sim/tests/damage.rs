@@ -10,6 +10,7 @@ const OPTIONS: Options = Options {
     segment_octets: 128 * 1024,
     floor_octets: 0,
     free_segments: 1,
+    checkpoint_octets: u64::MAX,
     faults: Faults {
         no_sync: false,
         no_folder_sync: false,
@@ -17,6 +18,8 @@ const OPTIONS: Options = Options {
         free_living: false,
         take_torn: false,
         no_void: false,
+        checkpoint_ahead: false,
+        checkpoint_recycled: false,
     },
 };
 const FIRST: &str = "0000000000000001";

@@ -3,7 +3,7 @@
 //! what was refused or forgotten stays away. Then each planted fault must be caught.
 
 use mail::{Envelope, Mailbox, QueueId, Recipient, ReversePath, Time};
-use queue::spool::{Disk, Faults, Finding, Options, Spool};
+use queue::spool::{CHECKPOINT, Disk, Faults, Finding, Folder, Options, Recovered, Spool};
 use queue::{Accepted, Body, Content, Entry, Standing, State};
 use sim::disk::LyingDisk;
 use sim::rng::Rng;
@@ -33,6 +33,8 @@ struct World {
     /// Every message's content.
     contents: BTreeMap<QueueId, Vec<u8>>,
     next: u64,
+    /// Starts that a checkpoint spared from reading the whole log, and messages that they had from it.
+    spared: (u64, usize),
 }
 
 /// Why a run failed.
@@ -44,6 +46,8 @@ impl World {
             segment_octets: SEGMENT,
             floor_octets: 0,
             free_segments: 1,
+            // A checkpoint after nearly every commit, after some, or after so many that the log goes round meanwhile.
+            checkpoint_octets: [1, 32 * 1024, 3 * SEGMENT][usize::try_from(seed % 3).unwrap()],
             faults,
         };
         let disk = LyingDisk::new(seed, u64::MAX);
@@ -56,6 +60,7 @@ impl World {
             refused: Vec::new(),
             contents: BTreeMap::new(),
             next: 0,
+            spared: (0, 0),
         }
     }
 
@@ -83,11 +88,11 @@ impl World {
     /// A block of a segment in use, valid batch header and all.
     fn steal_block(&mut self) -> Vec<u8> {
         let disk = self.spool().disk_mut();
-        let names = disk.list(queue::spool::Folder::Segment).unwrap();
+        let names = disk.list(Folder::Segment).unwrap();
         let Some(name) = names.iter().find(|name| !name.starts_with("free")) else {
             return Vec::new();
         };
-        let file = disk.open(queue::spool::Folder::Segment, name).unwrap();
+        let file = disk.open(Folder::Segment, name).unwrap();
         let mut block = vec![0; 4096];
         disk.read_at(&file, 4096, &mut block).unwrap();
         block
@@ -248,13 +253,27 @@ impl World {
     }
 
     fn reopen(&mut self, disk: LyingDisk) -> Result<(), Caught> {
+        let hidden = without_checkpoint(&disk);
+        let judged = disk.clone();
         let (spool, recovered) =
             Spool::open(disk, self.options).map_err(|e| format!("does not open: {e}"))?;
+        let whole = Spool::open(hidden, self.options).map_err(|e| format!("hidden: {e}"))?;
+        same(&recovered, &spool, &whole.1, &whole.0)?;
+        // Compares place by place what the two know.
+        let (_, whole) = Spool::open_reading_all(judged, self.options)
+            .map_err(|e| format!("read as a whole: {e}"))?;
+        if whole.findings != recovered.findings {
+            return Err(format!("{:?} {:?}", whole.findings, recovered.findings));
+        }
+        if let Some(listed) = recovered.checkpoint {
+            self.spared.0 += 1;
+            self.spared.1 += listed;
+        }
         self.spool = Some(spool);
         if let Some(finding) = recovered
             .findings
             .iter()
-            .find(|f| matches!(f, Finding::Rotten(_)))
+            .find(|f| matches!(f, Finding::Rotten(_) | Finding::Checkpoint(_)))
         {
             return Err(format!("says damage where none was done: {finding}"));
         }
@@ -340,6 +359,55 @@ impl World {
     }
 }
 
+/// The same disk, and no checkpoint on it.
+fn without_checkpoint(disk: &LyingDisk) -> LyingDisk {
+    let mut disk = disk.clone();
+    // There may be none.
+    let _ = Disk::remove(&mut disk, Folder::Segment, CHECKPOINT);
+    disk
+}
+
+/// What was recovered with a checkpoint is what is recovered without.
+fn same(
+    with: &Recovered,
+    spool: &Spool<LyingDisk>,
+    without: &Recovered,
+    whole: &Spool<LyingDisk>,
+) -> Result<(), Caught> {
+    if with.messages != without.messages {
+        let ids = |recovered: &Recovered| {
+            recovered
+                .messages
+                .iter()
+                .map(|m| m.queue_id)
+                .collect::<Vec<_>>()
+        };
+        return Err(format!(
+            "with checkpoint {:?}, without {:?}",
+            ids(with),
+            ids(without)
+        ));
+    }
+    if with.highest < without.highest || with.findings != without.findings {
+        return Err(format!(
+            "with checkpoint {:?}, without {:?}",
+            with.findings, without.findings
+        ));
+    }
+    let names = |spool: &Spool<LyingDisk>| spool.disk().list(Folder::Body).unwrap();
+    if names(spool) != names(whole) {
+        return Err("other bodies are left".into());
+    }
+    for message in &with.messages {
+        let read =
+            |spool: &Spool<LyingDisk>| spool.read(message.queue_id).map_err(|e| e.to_string());
+        if read(spool) != read(whole) {
+            return Err(format!("{} reads otherwise", message.queue_id));
+        }
+    }
+    Ok(())
+}
+
 fn differences(map: &Map, found: &BTreeMap<QueueId, State>) -> Caught {
     let lost = map.keys().filter(|id| !found.contains_key(id)).count();
     let risen = found.keys().filter(|id| !map.contains_key(id)).count();
@@ -350,7 +418,8 @@ fn differences(map: &Map, found: &BTreeMap<QueueId, State>) -> Caught {
     format!("{lost} lost, {risen} risen, {other} in another state")
 }
 
-fn run(seed: u64, faults: Faults) -> Result<(), Caught> {
+/// Gives how often a checkpoint was of use.
+fn run(seed: u64, faults: Faults) -> Result<(u64, usize), Caught> {
     let mut world = World::new(seed, faults);
     for step in 0..120 {
         world
@@ -359,7 +428,8 @@ fn run(seed: u64, faults: Faults) -> Result<(), Caught> {
     }
     world
         .crash()
-        .map_err(|caught| format!("seed {seed} at the end: {caught}"))
+        .map_err(|caught| format!("seed {seed} at the end: {caught}"))?;
+    Ok(world.spared)
 }
 
 /// Seeds run in the fast tests; more with the environment's `SIM_SEEDS`.
@@ -372,11 +442,16 @@ fn seeds() -> u64 {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_forgotten_rises() {
+    let mut spared = (0, 0);
     for seed in 0..seeds() {
-        if let Err(caught) = run(seed, Faults::default()) {
-            panic!("{caught}");
+        match run(seed, Faults::default()) {
+            Ok((starts, messages)) => spared = (spared.0 + starts, spared.1 + messages),
+            Err(caught) => panic!("{caught}"),
         }
     }
+    let (starts, messages) = spared;
+    println!("{starts} starts had {messages} messages from a checkpoint");
+    assert!(starts > seeds() && messages as u64 > seeds(), "{spared:?}");
 }
 
 #[test]
@@ -425,6 +500,20 @@ fn each_planted_fault_is_caught() {
                 ..off
             },
         ),
+        (
+            "checkpoint_ahead",
+            Faults {
+                checkpoint_ahead: true,
+                ..off
+            },
+        ),
+        (
+            "checkpoint_recycled",
+            Faults {
+                checkpoint_recycled: true,
+                ..off
+            },
+        ),
     ] {
         let caught = (0..200).find_map(|seed| run(seed, faults).err());
         assert!(caught.is_some(), "{name} was not caught in 200 seeds");
@@ -442,12 +531,12 @@ fn damage_is_said_and_does_not_stop_the_queue() {
     let mut spool = world.spool.take().unwrap();
     let disk = spool.disk_mut();
     let name = disk
-        .list(queue::spool::Folder::Segment)
+        .list(Folder::Segment)
         .unwrap()
         .into_iter()
         .find(|n| !n.starts_with("free"))
         .unwrap();
-    let file = disk.open(queue::spool::Folder::Segment, &name).unwrap();
+    let file = disk.open(Folder::Segment, &name).unwrap();
     // The second batch's header, and the head of the third's record.
     disk.rot(file, (2 * 4096 + 5) * 8);
     let disk = spool.into_disk();

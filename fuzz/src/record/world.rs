@@ -63,6 +63,7 @@ impl World {
             segment_octets: SEGMENT_OCTETS,
             floor_octets: 0,
             free_segments: 1,
+            checkpoint_octets: u64::MAX,
             faults,
         };
         let disk = LyingDisk::new(seed, ROOM_OCTETS);

@@ -2,11 +2,10 @@
 
 use super::disk::{Disk, Folder};
 use super::format::{self, BATCH_HEADER, BLOCK, Batch, Head, Place};
-use super::{CommitError, Known, Spool, body_name};
+use super::{CommitError, Spool, body_name};
 use crate::{Accepted, Content, Entry};
 use mail::QueueId;
 use std::io;
-use std::sync::Arc;
 
 /// Octets of records that one commit takes: what the caller joins must stay below.
 pub const COMMIT_OCTETS: u64 = 6 * 1024 * 1024;
@@ -62,10 +61,16 @@ impl<D: Disk> Spool<D> {
     }
 
     fn end(&mut self) -> io::Result<()> {
+        let is_covered = self.checkpoint_covers_all();
         match self.write(&[], false, true) {
-            Err(CommitError::Disk(error)) => Err(error),
-            Ok(_) | Err(CommitError::TooLarge) => Ok(()),
+            Err(CommitError::Disk(error)) => return Err(error),
+            Ok(_) | Err(CommitError::TooLarge) => {}
         }
+        if !is_covered {
+            // Where it cannot be written, the next start reads more of the log.
+            self.write_checkpoint();
+        }
+        Ok(())
     }
 
     /// Bodies first: a record must not name what is not there.
@@ -160,6 +165,12 @@ impl<D: Disk> Spool<D> {
             out[..BATCH_HEADER].copy_from_slice(&header.encode(usage, offset));
             out.resize(usize::try_from(span).map_err(|_| CommitError::TooLarge)?, 0);
             let written = self.disk.write_at(&segment.file, offset, &out);
+            if self.options.faults.checkpoint_ahead {
+                self.write_checkpoint_ahead(records, &places, (usage.generation, offset, sum));
+            }
+            let Some((segment, _)) = self.segments.head() else {
+                return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+            };
             let synced = written.and_then(|()| {
                 if self.options.faults.no_sync {
                     Ok(())
@@ -176,6 +187,7 @@ impl<D: Disk> Spool<D> {
             }
             self.void.clear();
             self.last = Some((usage.generation, offset, sum));
+            self.checkpoints.log_grew(span);
             self.segments.head = Some(offset + span);
             return Ok(places);
         }
@@ -185,7 +197,8 @@ impl<D: Disk> Spool<D> {
     fn learn(&mut self, entry: &Entry, place: Place) {
         match entry {
             Entry::Accept(accepted) => {
-                self.learn_put(accepted.queue_id, place, 0, body_of(accepted));
+                let body = body_of(accepted);
+                self.index.put(accepted.queue_id, place, 0, body);
             }
             Entry::Progress {
                 queue_id,
@@ -193,61 +206,20 @@ impl<D: Disk> Spool<D> {
                 reports,
             } => {
                 match state {
-                    Some(state) => {
-                        if let (Some(known), Ok(state)) =
-                            (self.known.get_mut(queue_id), postcard::to_stdvec(state))
-                        {
-                            known.state = Some(Arc::from(state));
-                        }
-                    }
+                    Some(state) => self.index.stand(*queue_id, state),
                     None => self.forget(*queue_id),
                 }
                 for (part, report) in (0..).zip(reports) {
-                    self.learn_put(report.queue_id, place, part, body_of(report));
+                    let body = body_of(report);
+                    self.index.put(report.queue_id, place, part, body);
                 }
             }
         }
-    }
-
-    pub(super) fn learn_put(
-        &mut self,
-        queue_id: QueueId,
-        put: Place,
-        part: u32,
-        body: Option<crate::Body>,
-    ) {
-        let state = match self.known.get(&queue_id) {
-            Some(old) => {
-                if let Some(living) = self.living.get_mut(&old.put.generation) {
-                    living.remove(&queue_id);
-                }
-                old.state.clone()
-            }
-            None => None,
-        };
-        self.known.insert(
-            queue_id,
-            Known {
-                put,
-                part,
-                state,
-                body,
-            },
-        );
-        self.living
-            .entry(put.generation)
-            .or_default()
-            .insert(queue_id);
     }
 
     fn forget(&mut self, queue_id: QueueId) {
-        let Some(known) = self.known.remove(&queue_id) else {
-            return;
-        };
-        if let Some(living) = self.living.get_mut(&known.put.generation) {
-            living.remove(&queue_id);
-        }
-        if let Some(body) = known.body {
+        let known = self.index.end(queue_id);
+        if let Some(body) = known.and_then(|known| known.body) {
             // One that stays is removed at the next start.
             let _ = self.disk.remove(Folder::Body, &body_name(body.number));
         }
@@ -255,25 +227,20 @@ impl<D: Disk> Spool<D> {
 
     /// A bounded piece of work off the commit path; true when there is more.
     pub fn maintain(&mut self) -> bool {
-        if self.segments.prepare(&mut self.disk, &self.options) {
-            return true;
-        }
+        self.segments.prepare(&mut self.disk, &self.options)
+            || self.write_checkpoint_piece()
+            || self.clean()
+    }
+
+    fn clean(&mut self) -> bool {
         let Some((&oldest, _)) = self.segments.used.first_key_value() else {
             return false;
         };
         if Some(oldest) == self.segments.head.map(|_| self.segments.generation) {
             return false;
         }
-        let living = self
-            .living
-            .get(&oldest)
-            .map_or(0, std::collections::BTreeSet::len);
-        if living == 0 || self.options.faults.free_living {
-            self.living.remove(&oldest);
-            return self
-                .segments
-                .retire(&mut self.disk, &self.options, oldest)
-                .is_ok();
+        if self.index.is_dead(oldest) || self.options.faults.free_living {
+            return self.retire(oldest).is_ok();
         }
         if !self.is_mostly_dead() {
             return false;
@@ -281,25 +248,25 @@ impl<D: Disk> Spool<D> {
         self.copy_forward(oldest)
     }
 
+    fn retire(&mut self, oldest: u64) -> io::Result<()> {
+        self.drop_checkpoint_of(oldest)?;
+        self.index.drop_segment(oldest);
+        self.segments.retire(&mut self.disk, &self.options, oldest)
+    }
+
     /// Whether less than half of what the log takes up lives.
     fn is_mostly_dead(&self) -> bool {
-        let living: u64 = self.known.values().map(|known| known.put.octets).sum();
         let quiet = SEGMENTS_QUIET as u64 * self.options.segment_octets;
-        self.segments.used.len() as u64 * self.options.segment_octets > 2 * living + quiet
+        let used = self.segments.used.len() as u64 * self.options.segment_octets;
+        used > 2 * self.index.octets() + quiet
     }
 
     /// Commits some of what lives in a segment anew, put and standing together.
     fn copy_forward(&mut self, generation: u64) -> bool {
-        let living: Vec<QueueId> = self
-            .living
-            .get(&generation)
-            .into_iter()
-            .flatten()
-            .copied()
-            .collect();
+        let living: Vec<QueueId> = self.index.living(generation).collect();
         let (mut entries, mut octets) = (Vec::new(), 0);
         for queue_id in living {
-            let Some(known) = self.known.get(&queue_id) else {
+            let Some(known) = self.index.get(queue_id) else {
                 continue;
             };
             let (part, state) = (known.part as usize, known.state.clone());

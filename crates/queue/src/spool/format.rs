@@ -44,6 +44,9 @@ pub struct Place {
     pub octets: u64,
 }
 
+/// A batch of the log: generation and offset, and the checksum of its records, by which it is known again.
+pub type Position = (u64, u64, u32);
+
 impl Use {
     /// A checksum that only this place of this use has.
     fn checksum(&self, offset: u64, octets: &[u8]) -> u32 {
@@ -84,11 +87,13 @@ impl Use {
     }
 }
 
-fn number4(octets: &[u8], at: usize) -> u32 {
+/// The number in four octets.
+pub fn number4(octets: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
 }
 
-fn number8(octets: &[u8], at: usize) -> u64 {
+/// The number in eight octets.
+pub fn number8(octets: &[u8], at: usize) -> u64 {
     u64::from(number4(octets, at)) | u64::from(number4(octets, at + 4)) << 32
 }
 
@@ -99,9 +104,8 @@ pub struct Batch {
     pub octets: u32,
     /// Checksum of all record headers, which cover the rest.
     pub records: u32,
-    /// The batch before, wherever it is: generation, offset, checksum of its records. It was durable when
-    /// this one was written.
-    pub before: Option<(u64, u64, u32)>,
+    /// The batch before, wherever it is. It was durable when this one was written.
+    pub before: Option<Position>,
     /// The spool was closed in order after this.
     pub end: bool,
 }

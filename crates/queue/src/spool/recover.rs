@@ -1,20 +1,25 @@
-//! Opening: reads the log as it lies there and says what was found. Heads are read, contents only where the
-//! last batch must be told from a torn one.
+//! Opening: reads a checkpoint and the log behind it, or the whole log, as they lie there, and says what was found.
+//! Heads are read, contents only where the last batch must be told from a torn one.
 
+mod scan;
+mod segments;
+
+pub(super) use scan::read_all;
+
+use super::checkpoint::{CHECKPOINT, Checkpoints, Loaded, NotUsed, load};
 use super::disk::{Disk, Folder};
-use super::format::{
-    BATCH_HEADER, BLOCK, Batch, Head, Place, Put, RECORD_HEADER, Record, RecordHeader, Use,
-};
-use super::segment::{Segment, Segments, free_name, number_of};
+use super::format::{BLOCK, Head, Put, Record};
+use super::index::Index;
+use super::segment::number_of;
 use super::{Options, Spool};
 use crate::{Entry, State, Stored};
 use mail::QueueId;
+use scan::{Found, read_batch_at, scan};
+use segments::open_segments;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::io;
 
-/// Octets read at once while a segment is searched.
-const SEARCH_OCTETS: usize = 1024 * 1024;
 /// Octets of a damaged place that are kept aside.
 const ASIDE_OCTETS: u64 = 64 * 1024 * 1024;
 
@@ -25,6 +30,8 @@ pub struct Recovered {
     pub messages: Vec<Stored>,
     /// The greatest queue id that was ever seen.
     pub highest: u64,
+    /// Messages that a checkpoint listed; `None` where the whole log was read.
+    pub checkpoint: Option<usize>,
     /// What was not as it should be.
     pub findings: Vec<Finding>,
 }
@@ -40,6 +47,8 @@ pub enum Finding {
     Bodies(usize),
     /// A body that a message names is not there.
     BodyGone(String),
+    /// A checkpoint could not be used; the whole log was read.
+    Checkpoint(NotUsed),
 }
 
 impl fmt::Display for Finding {
@@ -56,6 +65,10 @@ impl fmt::Display for Finding {
             Finding::Bodies(count) => {
                 write!(f, "{count} bodies that belong to no message were removed")
             }
+            Finding::Checkpoint(why) => write!(
+                f,
+                "the checkpoint was not used, {why}; the whole log was read"
+            ),
             Finding::BodyGone(name) => {
                 write!(
                     f,
@@ -69,63 +82,188 @@ impl fmt::Display for Finding {
 /// Batches that count, in the order they were written.
 type Judged = Vec<Found>;
 
-/// A batch as it lies there.
-struct Found {
-    generation: u64,
-    offset: u64,
-    header: Batch,
-    /// The records whose headers and heads are whole.
-    records: Vec<(Place, Head)>,
-    /// Whether that is all of them.
-    heads_whole: bool,
-    /// Something that was written later shows that it was durable.
-    proven: bool,
-}
-
-impl Found {
-    fn place(&self) -> (u64, u64) {
-        (self.generation, self.offset)
-    }
-
-    fn as_before(&self) -> (u64, u64, u32) {
-        (self.generation, self.offset, self.header.records)
-    }
-}
-
 impl<D: Disk> Spool<D> {
-    /// Opens the log.
-    pub fn open(mut disk: D, options: Options) -> io::Result<(Self, Recovered)> {
+    /// Opens the log: from a checkpoint on, where there is one.
+    pub fn open(disk: D, options: Options) -> io::Result<(Self, Recovered)> {
+        Self::recover(disk, options, false)
+    }
+
+    /// The same, but reads the whole log: where there is a checkpoint it is compared with it.
+    pub fn open_reading_all(disk: D, options: Options) -> io::Result<(Self, Recovered)> {
+        Self::recover(disk, options, true)
+    }
+
+    fn recover(mut disk: D, options: Options, reads_all: bool) -> io::Result<(Self, Recovered)> {
         let mut recovered = Recovered::default();
         let segments = open_segments(&mut disk, &mut recovered)?;
         let mut spool = Self {
             disk,
             options,
             segments,
-            known: BTreeMap::new(),
-            living: BTreeMap::new(),
+            index: Index::default(),
+            checkpoints: Checkpoints::new(),
             last: None,
             void: Vec::new(),
             next_body: 1,
         };
-        let mut batches = Vec::new();
-        let mut gaps = Vec::new();
-        for segment in spool.segments.used.values() {
-            scan(&spool.disk, segment, &mut batches, &mut gaps)?;
-        }
-        for (generation, offset, octets) in gaps {
-            let place = spool.set_aside(generation, offset, octets);
-            recovered.findings.push(Finding::Rotten(place));
-        }
-        let judged = spool.judge(batches, &mut recovered)?;
-        spool.apply(&judged, &mut recovered);
+        let loaded = match load(&spool.disk, &spool.segments) {
+            Ok(loaded) => loaded,
+            Err(why) => {
+                spool.refuse(why, &mut recovered);
+                None
+            }
+        };
+        let judged = match loaded {
+            Some(loaded) if reads_all => {
+                let judged = spool.read_whole_log(&mut recovered)?;
+                spool.compare(loaded, &judged, &mut recovered)?;
+                judged
+            }
+            Some(loaded) => match spool.read_log_behind(loaded, &mut recovered)? {
+                Ok(judged) => judged,
+                Err(why) => {
+                    spool.refuse(why, &mut recovered);
+                    spool.read_whole_log(&mut recovered)?
+                }
+            },
+            None => spool.read_whole_log(&mut recovered)?,
+        };
         // First, for a body may go only when the end of its message is durable.
         spool.write_again(&judged)?;
         spool.remove_bodies(&mut recovered)?;
         Ok((spool, recovered))
     }
 
-    /// Tells whole batches from torn and from damaged ones.
-    fn judge(&mut self, batches: Vec<Found>, recovered: &mut Recovered) -> io::Result<Judged> {
+    /// A checkpoint that is not used is of no use. One that cannot be removed is judged again at the next start.
+    fn refuse(&mut self, why: NotUsed, recovered: &mut Recovered) {
+        let _ = self.disk.remove(Folder::Segment, CHECKPOINT);
+        recovered.findings.push(Finding::Checkpoint(why));
+    }
+
+    fn read_whole_log(&mut self, recovered: &mut Recovered) -> io::Result<Judged> {
+        let oldest = self.segments.used.keys().next().copied().unwrap_or(0);
+        let batches = self.scan_from((oldest, 0), BLOCK, recovered)?;
+        let log_octets = batches.iter().map(Found::span).sum();
+        let judged = self.judge(batches, (oldest, 0), recovered)?;
+        let (mut index, mut messages) = (Index::default(), BTreeMap::new());
+        apply(&judged, &mut index, &mut messages);
+        self.checkpoints.stands(None, log_octets);
+        self.take_over(index, messages, recovered);
+        Ok(judged)
+    }
+
+    /// Reads what a checkpoint does not know, after it was shown that the log is the one that it was made from, and
+    /// holds all that it builds upon.
+    fn read_log_behind(
+        &mut self,
+        mut loaded: Loaded,
+        recovered: &mut Recovered,
+    ) -> io::Result<Result<Judged, NotUsed>> {
+        let (from, upto) = (loaded.standing.from, loaded.upto);
+        let trusting = self.options.faults.checkpoint_recycled;
+        let first = match self.segments.used.get(&from.0) {
+            Some(segment) => read_batch_at(&self.disk, segment, from)?,
+            None if trusting => None,
+            None => return Ok(Err(NotUsed::Recycled)),
+        };
+        if first.is_none() && !trusting {
+            return Ok(Err(NotUsed::Ahead));
+        }
+        let place = (from.0, from.1);
+        let start = from.1 + first.as_ref().map_or(0, Found::span);
+        let mut found = Recovered::default();
+        let batches = self.scan_from(place, start, &mut found)?;
+        let mut all = first.iter().chain(&batches);
+        let newest = all.find(|batch| batch.as_before() == upto);
+        let whole = match newest {
+            Some(batch) => batch.heads_whole && self.tails_are_whole(batch)?,
+            None => trusting,
+        };
+        if !whole {
+            return Ok(Err(NotUsed::Ahead));
+        }
+        let log_octets = batches.iter().map(Found::span).sum();
+        let judged = self.judge(batches, place, &mut found)?;
+        let listed = loaded.messages.len();
+        let mut index = std::mem::take(&mut loaded.index);
+        apply(&judged, &mut index, &mut loaded.messages);
+        if !loaded.knows_the_segments_of(&index, &self.segments) && !trusting {
+            self.void.clear();
+            return Ok(Err(NotUsed::Recycled));
+        }
+        self.last = Some(from);
+        self.checkpoints.stands(Some(loaded.standing), log_octets);
+        recovered.findings.append(&mut found.findings);
+        recovered.checkpoint = Some(listed);
+        self.take_over(index, loaded.messages, recovered);
+        Ok(Ok(judged))
+    }
+
+    fn take_over(
+        &mut self,
+        index: Index,
+        messages: BTreeMap<QueueId, Stored>,
+        recovered: &mut Recovered,
+    ) {
+        recovered.highest = index.highest();
+        recovered.messages = messages.into_values().collect();
+        self.index = index;
+    }
+
+    /// Says so where a checkpoint and the log behind it are not what the whole log is.
+    fn compare(
+        &mut self,
+        mut loaded: Loaded,
+        judged: &[Found],
+        recovered: &mut Recovered,
+    ) -> io::Result<()> {
+        let from = loaded.standing.from;
+        let why = match self.segments.used.get(&from.0) {
+            None => Some(NotUsed::Recycled),
+            Some(segment) if read_batch_at(&self.disk, segment, from)?.is_none() => {
+                Some(NotUsed::Ahead)
+            }
+            Some(_) => {
+                let behind = judged.iter().filter(|b| b.place() > (from.0, from.1));
+                apply(behind, &mut loaded.index, &mut loaded.messages);
+                let same = loaded.messages.values().eq(&recovered.messages)
+                    && loaded.index.after(None).eq(self.index.after(None));
+                (!same).then_some(NotUsed::Differs)
+            }
+        };
+        recovered.findings.extend(why.map(Finding::Checkpoint));
+        let log_octets = judged.iter().map(Found::span).sum();
+        self.checkpoints.stands(Some(loaded.standing), log_octets);
+        Ok(())
+    }
+
+    /// All batches from a segment on, of the first only what lies at `start` or behind it. Gaps are set aside.
+    fn scan_from(
+        &mut self,
+        place: (u64, u64),
+        start: u64,
+        recovered: &mut Recovered,
+    ) -> io::Result<Vec<Found>> {
+        let (mut batches, mut gaps) = (Vec::new(), Vec::new());
+        for (generation, segment) in self.segments.used.range(place.0..) {
+            let start = if *generation == place.0 { start } else { BLOCK };
+            scan(&self.disk, segment, start, &mut batches, &mut gaps)?;
+        }
+        for (generation, offset, octets) in gaps {
+            let place = self.set_aside(generation, offset, octets);
+            recovered.findings.push(Finding::Rotten(place));
+        }
+        Ok(batches)
+    }
+
+    /// Tells whole batches from torn and from damaged ones; all lie behind `floor`, and what they need before it is
+    /// known to be there.
+    fn judge(
+        &mut self,
+        batches: Vec<Found>,
+        floor: (u64, u64),
+        recovered: &mut Recovered,
+    ) -> io::Result<Judged> {
         // Named as the one before by a later batch, or followed by one: it was durable once.
         let named = batches.iter().filter_map(|b| b.header.before);
         let mut proven: HashSet<(u64, u64)> = named
@@ -137,11 +275,10 @@ impl<D: Disk> Spool<D> {
             }
         }
         let there: HashSet<(u64, u64)> = batches.iter().map(Found::place).collect();
-        let oldest = self.segments.used.keys().next().copied().unwrap_or(0);
-        for (generation, offset) in &proven {
+        for named in &proven {
             // Segments older than the oldest were retired in order; what is missing above them is damage.
-            if *generation >= oldest && !there.contains(&(*generation, *offset)) {
-                let place = self.set_aside(*generation, *offset, BLOCK);
+            if *named > floor && !there.contains(named) {
+                let place = self.set_aside(named.0, named.1, BLOCK);
                 recovered.findings.push(Finding::Rotten(place));
             }
         }
@@ -149,8 +286,7 @@ impl<D: Disk> Spool<D> {
         for mut batch in batches {
             batch.proven = proven.contains(&batch.place());
             if batch.proven && !batch.heads_whole {
-                let place =
-                    self.set_aside(batch.generation, batch.offset, batch_octets(&batch.header));
+                let place = self.set_aside(batch.generation, batch.offset, batch.span());
                 recovered.findings.push(Finding::Rotten(place));
             }
             let whole = batch.proven || (batch.heads_whole && self.tails_are_whole(&batch)?);
@@ -170,7 +306,7 @@ impl<D: Disk> Spool<D> {
             .into_iter()
             .filter(|batch| !void.contains(&batch.place()))
         {
-            let place = self.set_aside(batch.generation, batch.offset, batch_octets(&batch.header));
+            let place = self.set_aside(batch.generation, batch.offset, batch.span());
             recovered.findings.push(Finding::Cut(place));
             // Said once: the next commit voids it.
             self.void.push(batch.place());
@@ -185,7 +321,7 @@ impl<D: Disk> Spool<D> {
     fn write_again(&mut self, judged: &Judged) -> io::Result<()> {
         let last = judged.iter().rposition(|batch| batch.proven);
         // The batch before the unproven ones is what the new ones follow.
-        self.last = last.map(|last| judged[last].as_before());
+        self.last = last.map(|last| judged[last].as_before()).or(self.last);
         for batch in &judged[last.map_or(0, |last| last + 1)..] {
             let mut entries = Vec::new();
             for (place, _) in &batch.records {
@@ -208,7 +344,7 @@ impl<D: Disk> Spool<D> {
     /// Not a message that ended meanwhile: its body may be gone.
     fn still_matters(&self, entry: &Entry) -> bool {
         match entry {
-            Entry::Accept(accepted) => self.known.contains_key(&accepted.queue_id),
+            Entry::Accept(accepted) => self.index.get(accepted.queue_id).is_some(),
             Entry::Progress { .. } => true,
         }
     }
@@ -223,59 +359,10 @@ impl<D: Disk> Spool<D> {
         Ok(true)
     }
 
-    /// Takes the records into the index, in the order they were written.
-    fn apply(&mut self, batches: &Judged, recovered: &mut Recovered) {
-        let mut messages: BTreeMap<QueueId, Stored> = BTreeMap::new();
-        for batch in batches {
-            for (place, head) in &batch.records {
-                let place = *place;
-                let (puts, progress) = match head {
-                    Head::Put(put) => (std::slice::from_ref(put), None),
-                    Head::Progress {
-                        queue_id,
-                        state,
-                        reports,
-                    } => (&reports[..], Some((*queue_id, state.as_ref()))),
-                    Head::Void { .. } => continue,
-                };
-                match progress {
-                    Some((queue_id, Some(state))) => {
-                        if let Some(message) = messages.get_mut(&queue_id)
-                            && state.recipients.len() == message.state.recipients.len()
-                        {
-                            if let (Some(known), Ok(octets)) =
-                                (self.known.get_mut(&queue_id), postcard::to_stdvec(state))
-                            {
-                                known.state = Some(octets.into());
-                            }
-                            message.state = state.clone();
-                        }
-                    }
-                    Some((queue_id, None)) => {
-                        messages.remove(&queue_id);
-                        if let Some(known) = self.known.remove(&queue_id)
-                            && let Some(living) = self.living.get_mut(&known.put.generation)
-                        {
-                            living.remove(&queue_id);
-                        }
-                    }
-                    None => {}
-                }
-                for (part, put) in (0..).zip(puts) {
-                    recovered.highest = recovered.highest.max(put.queue_id.as_u64());
-                    self.learn_put(put.queue_id, place, part, put.body);
-                    messages.entry(put.queue_id).or_insert_with(|| stored(put));
-                }
-            }
-        }
-        recovered.messages = messages.into_values().collect();
-    }
-
     fn remove_bodies(&mut self, recovered: &mut Recovered) -> io::Result<()> {
-        let mut named: BTreeSet<u64> = self
-            .known
-            .values()
-            .filter_map(|known| known.body)
+        let known = self.index.after(None);
+        let mut named: BTreeSet<u64> = known
+            .filter_map(|(_, known)| known.body)
             .map(|b| b.number)
             .collect();
         let mut removed = 0;
@@ -322,8 +409,41 @@ impl<D: Disk> Spool<D> {
     }
 }
 
-fn batch_octets(header: &Batch) -> u64 {
-    super::format::batch_span(header.octets.into())
+/// Takes records into the index, in the order they were written.
+fn apply<'a>(
+    batches: impl IntoIterator<Item = &'a Found>,
+    index: &mut Index,
+    messages: &mut BTreeMap<QueueId, Stored>,
+) {
+    let records = batches.into_iter().flat_map(|batch| &batch.records);
+    for (place, head) in records {
+        let reports = match head {
+            Head::Put(put) => std::slice::from_ref(put),
+            Head::Progress {
+                queue_id,
+                state,
+                reports,
+            } => {
+                if let Some(state) = state {
+                    if let Some(message) = messages.get_mut(queue_id)
+                        && state.recipients.len() == message.state.recipients.len()
+                    {
+                        index.stand(*queue_id, state);
+                        message.state = state.clone();
+                    }
+                } else {
+                    messages.remove(queue_id);
+                    index.end(*queue_id);
+                }
+                reports
+            }
+            Head::Void { .. } => continue,
+        };
+        for (part, put) in (0..).zip(reports) {
+            index.put(put.queue_id, *place, part, put.body);
+            messages.entry(put.queue_id).or_insert_with(|| stored(put));
+        }
+    }
 }
 
 fn stored(put: &Put) -> Stored {
@@ -333,195 +453,4 @@ fn stored(put: &Put) -> Stored {
         state: State::new(put.envelope.recipients.len(), put.envelope.arrival),
         envelope: put.envelope.clone(),
     }
-}
-
-/// Finds the segments; what is not in use becomes free. Files with names that we do not give stay as they are.
-fn open_segments<D: Disk>(disk: &mut D, recovered: &mut Recovered) -> io::Result<Segments<D>> {
-    let mut segments = Segments::new();
-    let mut unused = Vec::new();
-    for name in disk.list(Folder::Segment)? {
-        if let Some(number) = name.strip_prefix("free-").and_then(number_of) {
-            segments.next_free = segments.next_free.max(number + 1);
-            // It may be half filled: whether it is whole is not worth knowing, it is made anew.
-            disk.remove(Folder::Segment, &name)?;
-            continue;
-        }
-        let Some(generation) = number_of(&name) else {
-            continue;
-        };
-        let file = disk.open(Folder::Segment, &name)?;
-        let mut block = vec![0; usize::try_from(BLOCK).unwrap_or(4096)];
-        read_all(disk, &file, 0, &mut block)?;
-        let mut headers = Use::decode(&block).peekable();
-        let whole = headers.peek().is_some();
-        match headers.find(|usage| usage.generation == generation) {
-            Some(usage) => {
-                segments.generation = segments.generation.max(generation);
-                segments.used.insert(generation, Segment { file, usage });
-            }
-            // Begun and not yet used: the header is an earlier one's, or was to be the file's first.
-            None if whole || is_empty(disk, &file)? => unused.push(name),
-            None => {
-                segments.generation = segments.generation.max(generation);
-                recovered.findings.push(Finding::Rotten(name.clone()));
-                // Where no copy can be made the file stays, and is spoken of at each start.
-                if keep_aside(disk, &name, &file).is_ok() {
-                    disk.remove(Folder::Segment, &name)?;
-                }
-            }
-        }
-    }
-    for name in unused {
-        let free = free_name(segments.next_free);
-        segments.next_free += 1;
-        disk.rename(Folder::Segment, &name, &free)?;
-        disk.remove(Folder::Segment, &free)?;
-    }
-    Ok(segments)
-}
-
-/// Octets to read at once of so many.
-fn piece_octets(octets: u64) -> usize {
-    usize::try_from(octets).map_or(SEARCH_OCTETS, |octets| octets.min(SEARCH_OCTETS))
-}
-
-/// Whether nothing was ever written behind the first block.
-fn is_empty<D: Disk>(disk: &D, file: &D::File) -> io::Result<bool> {
-    let mut piece = vec![0; piece_octets(disk.len(file)?).max(1)];
-    let mut offset = BLOCK;
-    loop {
-        let read = disk.read_at(file, offset, &mut piece)?;
-        if read == 0 {
-            return Ok(true);
-        }
-        if piece[..read].iter().any(|octet| *octet != 0) {
-            return Ok(false);
-        }
-        offset += read as u64;
-    }
-}
-
-/// Keeps a copy of a file that nothing can be read from.
-fn keep_aside<D: Disk>(disk: &mut D, name: &str, file: &D::File) -> io::Result<()> {
-    let octets = disk.len(file)?.min(ASIDE_OCTETS);
-    let mut copy = vec![0; usize::try_from(octets).unwrap_or(0)];
-    read_all(disk, file, 0, &mut copy)?;
-    let aside = disk.create(Folder::Aside, name)?;
-    disk.write_at(&aside, 0, &copy)?;
-    disk.sync(&aside)?;
-    disk.sync_folder(Folder::Aside)
-}
-
-/// Reads a segment's batches, and the gaps that lie between valid ones.
-fn scan<D: Disk>(
-    disk: &D,
-    segment: &Segment<D::File>,
-    batches: &mut Vec<Found>,
-    gaps: &mut Vec<(u64, u64, u64)>,
-) -> io::Result<()> {
-    let (octets, usage) = (disk.len(&segment.file)?, segment.usage);
-    let mut offset = BLOCK;
-    while offset + BATCH_HEADER as u64 <= octets {
-        let mut header = [0; BATCH_HEADER];
-        read_all(disk, &segment.file, offset, &mut header)?;
-        let Some(batch) = Batch::decode(&header, usage, offset) else {
-            match search(disk, segment, offset + BLOCK, octets)? {
-                Some(found) => {
-                    gaps.push((usage.generation, offset, found - offset));
-                    offset = found;
-                    continue;
-                }
-                None => return Ok(()),
-            }
-        };
-        batches.push(read_batch(disk, segment, offset, batch)?);
-        offset += super::format::batch_span(batch.octets.into());
-    }
-    Ok(())
-}
-
-/// The first valid batch header at or behind `from`.
-fn search<D: Disk>(
-    disk: &D,
-    segment: &Segment<D::File>,
-    from: u64,
-    octets: u64,
-) -> io::Result<Option<u64>> {
-    let mut piece = vec![0; piece_octets(octets.saturating_sub(from))];
-    let mut offset = from;
-    while offset < octets {
-        let read = disk.read_at(&segment.file, offset, &mut piece)?;
-        if read == 0 {
-            return Ok(None);
-        }
-        let block = usize::try_from(BLOCK).unwrap_or(4096);
-        for (number, start) in (0u64..).zip(piece[..read].chunks(block)) {
-            let place = offset + number * BLOCK;
-            if Batch::decode(start, segment.usage, place).is_some() {
-                return Ok(Some(place));
-            }
-        }
-        offset += (read as u64).next_multiple_of(BLOCK);
-    }
-    Ok(None)
-}
-
-fn read_batch<D: Disk>(
-    disk: &D,
-    segment: &Segment<D::File>,
-    offset: u64,
-    header: Batch,
-) -> io::Result<Found> {
-    let generation = segment.usage.generation;
-    let mut found = Found {
-        generation,
-        offset,
-        header,
-        records: Vec::new(),
-        heads_whole: false,
-        proven: false,
-    };
-    let end = offset + BATCH_HEADER as u64 + u64::from(header.octets);
-    let mut place = offset + BATCH_HEADER as u64;
-    while place < end {
-        let mut octets = [0; RECORD_HEADER];
-        read_all(disk, &segment.file, place, &mut octets)?;
-        let Some(record) = RecordHeader::decode(&octets, segment.usage, place) else {
-            return Ok(found);
-        };
-        let mut head = vec![0; record.head as usize];
-        read_all(disk, &segment.file, place + RECORD_HEADER as u64, &mut head)?;
-        if place + record.octets() > end {
-            return Ok(found);
-        }
-        match record.head(&head) {
-            Some(head) => found.records.push((
-                Place {
-                    generation,
-                    offset: place,
-                    octets: record.octets(),
-                },
-                head,
-            )),
-            // Its length is known: what follows can still be read.
-            None => found.heads_whole = false,
-        }
-        place += record.octets();
-    }
-    let octets: u64 = found.records.iter().map(|(place, _)| place.octets).sum();
-    found.heads_whole = octets == u64::from(header.octets);
-    Ok(found)
-}
-
-/// Reads as much as there is; the rest stays zero.
-fn read_all<D: Disk>(disk: &D, file: &D::File, offset: u64, into: &mut [u8]) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < into.len() {
-        let read = disk.read_at(file, offset + filled as u64, &mut into[filled..])?;
-        if read == 0 {
-            break;
-        }
-        filled += read;
-    }
-    Ok(())
 }

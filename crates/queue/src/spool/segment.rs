@@ -2,12 +2,14 @@
 
 use super::Options;
 use super::disk::{Disk, Folder};
-use super::format::{BLOCK, Place, RECORD_HEADER, Record, RecordHeader, Use};
+use super::format::{BLOCK, Head, Place, RECORD_HEADER, Record, RecordHeader, Use};
 use std::collections::BTreeMap;
 use std::io;
 
 /// Zeros written at once when a segment is made.
 const ZEROS: usize = 1024 * 1024;
+/// Octets that nearly every record's head is shorter than, with its header: read at once.
+const HEAD_READ: u64 = 1024;
 
 /// A segment of the log.
 pub struct Segment<F> {
@@ -38,7 +40,7 @@ pub struct Segments<D: Disk> {
 }
 
 /// The greatest number in a name. What is written beyond it would not be read again, so nothing is.
-const NUMBER_MAX: u64 = u64::MAX / 2;
+pub const NUMBER_MAX: u64 = u64::MAX / 2;
 
 /// The number that a file's name is, if we could have given it that name.
 pub fn number_of(name: &str) -> Option<u64> {
@@ -182,7 +184,13 @@ impl<D: Disk> Segments<D> {
         self.sync_names(disk)
     }
 
-    fn sync_names(&mut self, disk: &mut D) -> io::Result<()> {
+    /// Names in the folder changed: it is synced before the next segment is retired.
+    pub fn names_changed(&mut self) {
+        self.names_unsynced = true;
+    }
+
+    /// Makes names durable, where they are not.
+    pub fn sync_names(&mut self, disk: &mut D) -> io::Result<()> {
         if self.names_unsynced {
             disk.sync_folder(Folder::Segment)?;
             self.names_unsynced = false;
@@ -199,6 +207,28 @@ impl<D: Disk> Segments<D> {
         let read = disk.read_at(&segment.file, place.offset, &mut octets)?;
         octets.truncate(read);
         Ok(whole_record(&octets, segment.usage, place.offset))
+    }
+
+    /// Reads one record's head alone; `Ok(None)`: it is not what was written.
+    pub fn read_head(&self, disk: &D, place: Place) -> io::Result<Option<Head>> {
+        let Some(segment) = self.used.get(&place.generation) else {
+            return Ok(None);
+        };
+        let mut octets = vec![0; usize::try_from(place.octets.min(HEAD_READ)).unwrap_or(0)];
+        let read = disk.read_at(&segment.file, place.offset, &mut octets)?;
+        octets.truncate(read);
+        let Some(header) = RecordHeader::decode(&octets, segment.usage, place.offset) else {
+            return Ok(None);
+        };
+        let end = RECORD_HEADER + header.head as usize;
+        if end > octets.len() {
+            octets.resize(end, 0);
+            let read = disk.read_at(&segment.file, place.offset, &mut octets)?;
+            octets.truncate(read);
+        }
+        Ok(octets
+            .get(RECORD_HEADER..)
+            .and_then(|head| header.head(head)))
     }
 }
 

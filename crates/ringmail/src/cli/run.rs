@@ -51,7 +51,7 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
     })
 }
 
-/// Opens the spool as a start would and says what it found.
+/// Opens the spool as a start without a checkpoint would, compares the checkpoint with it, and says what it found.
 pub fn verify(config: &Config) -> u8 {
     let disk = match RealDisk::open(&config.spool) {
         Ok(Some(disk)) => disk,
@@ -64,7 +64,7 @@ pub fn verify(config: &Config) -> u8 {
             return NO;
         }
     };
-    match ::queue::spool::Spool::open(disk, ::queue::spool::Options::default()) {
+    match ::queue::spool::Spool::open_reading_all(disk, ::queue::spool::Options::default()) {
         Ok((spool, recovered)) => {
             for finding in &recovered.findings {
                 println!("{finding}");

@@ -204,12 +204,17 @@ impl<D: Bodies> Work<D> {
         }
         self.commit(&batches, &entries);
         self.tell_room();
+        // Who is asked without a pause never tidies, and the log would grow without a checkpoint.
+        self.spool.maintain_when_late();
+        self.tell_complaint();
     }
 
     /// A bounded piece of tidying; true when there is more of it.
     pub fn tidy(&mut self) -> bool {
         self.tell_room();
-        self.spool.maintain()
+        let more = self.spool.maintain();
+        self.tell_complaint();
+        more
     }
 
     /// Closes the spool in order.
@@ -290,6 +295,12 @@ impl<D: Bodies> Work<D> {
 
     fn open_body(&self, body: &Body) -> io::Result<OwnedFd> {
         self.spool.disk().reader(&self.spool.open_body(body)?)
+    }
+
+    fn tell_complaint(&mut self) {
+        if let Some(complaint) = self.spool.checkpoint_complaint() {
+            let _ = self.done.send(Done::Failed(complaint));
+        }
     }
 
     fn tell_room(&mut self) {

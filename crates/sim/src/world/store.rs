@@ -64,6 +64,7 @@ impl Store for VirtualStore {
                 segment_octets: SEGMENT_OCTETS,
                 floor_octets: 2 * SEGMENT_OCTETS,
                 free_segments: 2,
+                checkpoint_octets: SEGMENT_OCTETS / 4,
                 faults: self.plant.map(Plant::faults).unwrap_or_default(),
             };
             let (spool, mut recovered) = Spool::open(self.disk.clone(), options)?;
