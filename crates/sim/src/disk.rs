@@ -8,7 +8,7 @@ mod spool;
 pub use spool::{SharedDisk, SpoolDisk};
 
 use crate::rng::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
@@ -171,6 +171,19 @@ impl LyingDisk {
         self.forget_unreachable();
         self.faults.clear();
         self.cut_at = None;
+    }
+
+    /// Forgets files that no name leads to, when nobody has one open: clones are cheaper then.
+    pub fn forget_nameless(&mut self) {
+        let folders = self.folders.values();
+        let names = folders.flat_map(|names| names.durable.values().chain(names.seen.values()));
+        let named: BTreeSet<u64> = names
+            .filter_map(|node| match node {
+                Node::File(number) => Some(*number),
+                Node::Folder => None,
+            })
+            .collect();
+        self.inodes.retain(|number, _| named.contains(number));
     }
 
     /// A folder whose own name was lost is gone with all that was in it; so is a file that no folder names.

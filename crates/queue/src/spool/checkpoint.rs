@@ -141,6 +141,10 @@ impl<D: Disk> Spool<D> {
         small.max(last.saturating_mul(CHECKPOINT_MULTIPLE))
     }
 
+    fn checkpoint_is_due(&self) -> bool {
+        self.checkpoint_log_octets() >= self.checkpoint_interval()
+    }
+
     /// Whether the log says nothing that the standing one does not.
     pub(super) fn checkpoint_covers_all(&self) -> bool {
         self.options.checkpoint_octets == u64::MAX || self.checkpoints.log_octets == 0
@@ -157,8 +161,7 @@ impl<D: Disk> Spool<D> {
 
     /// A bounded piece of one, if one is begun or due; true when there was something to do.
     pub(super) fn write_checkpoint_piece(&mut self) -> bool {
-        let is_due = self.checkpoint_log_octets() >= self.checkpoint_interval();
-        if self.checkpoints.writing.is_none() && !is_due {
+        if self.checkpoints.writing.is_none() && !self.checkpoint_is_due() {
             return false;
         }
         self.take_checkpoint_step();
@@ -311,13 +314,16 @@ impl<D: Disk> Spool<D> {
         Ok(())
     }
 
-    /// The planted fault: a checkpoint that builds on a batch that was written and is not durable yet.
+    /// The planted fault: a checkpoint that is due builds on a batch that was written and is not durable yet.
     pub(super) fn write_checkpoint_ahead<T>(
         &mut self,
         records: &[(Head, T)],
         places: &[Place],
         batch: Position,
     ) {
+        if !self.checkpoint_is_due() {
+            return;
+        }
         let (index, last) = (self.index.clone(), self.last.replace(batch));
         for ((head, _), place) in records.iter().zip(places) {
             self.index.learn(head, *place);

@@ -211,13 +211,13 @@ impl<F> Pages<F> {
         let mut header = [0; HEADER];
         read_all(disk, &file, 0, &mut header)?;
         let sum = crc32c::crc32c(&header[..HEADER - 4]);
-        if header[..8] != MAGIC {
+        if octets < HEADER as u64 || header[..8] != MAGIC {
             return Err(NotUsed::Damaged);
         }
         if number4(&header, 8) != VERSION {
             return Err(NotUsed::Version(number4(&header, 8)));
         }
-        if octets < HEADER as u64 || number4(&header, HEADER - 4) != sum {
+        if number4(&header, HEADER - 4) != sum {
             return Err(NotUsed::Damaged);
         }
         let from = (
