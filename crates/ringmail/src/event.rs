@@ -162,7 +162,7 @@ events! {
     RoomChanged "room.changed" Warn { room: bool }
     /// The spool found something at its start: what was cut, set aside or removed.
     SpoolFound "spool.found" Warn { finding: String }
-    /// The spool could not make a batch durable; nothing of it was acknowledged.
+    /// The spool could not make a batch durable, and nothing of it was acknowledged; or not read a message, or not write a checkpoint.
     SpoolFailed "spool.failed" Error { cause: String }
     /// The spool is open.
     SpoolOpened "spool.opened" Info { messages: usize }

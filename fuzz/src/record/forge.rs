@@ -8,6 +8,8 @@ pub const BLOCK: usize = 4096;
 const BATCH_HEADER: usize = 56;
 const RECORD_HEADER: usize = 24;
 const BATCH_MAGIC: &[u8] = b"RBAT";
+const CHECKPOINT_HEADER: usize = 44;
+const CHUNK_HEADER: usize = 12;
 
 fn number4(octets: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
@@ -61,6 +63,31 @@ pub fn forge(segment: &mut [u8], block: usize, at: usize, octet: u8) -> bool {
     put4(segment, start + 8, records);
     let sum = checksum(usage, start, &segment[start..start + BATCH_HEADER - 4]);
     put4(segment, start + BATCH_HEADER - 4, sum);
+    true
+}
+
+/// Puts `octet` at a place of a checkpoint and makes all checksums right again, as far as its lengths go.
+pub fn forge_checkpoint(file: &mut [u8], at: usize, octet: u8) -> bool {
+    if file.len() < CHECKPOINT_HEADER {
+        return false;
+    }
+    let place = at % file.len();
+    file[place] = octet;
+    let mut before = crc32c::crc32c(&file[..CHECKPOINT_HEADER - 4]);
+    put4(file, CHECKPOINT_HEADER - 4, before);
+    let mut start = CHECKPOINT_HEADER;
+    while start + CHUNK_HEADER <= file.len() {
+        let length = number4(file, start) as usize;
+        let behind = start + CHUNK_HEADER;
+        if length > file.len() - behind {
+            break;
+        }
+        let sum = crc32c::crc32c(&before.to_le_bytes());
+        let sum = crc32c::crc32c_append(sum, &file[start..start + 8]);
+        before = crc32c::crc32c_append(sum, &file[behind..behind + length]);
+        put4(file, start + 8, before);
+        start = behind + length;
+    }
     true
 }
 

@@ -4,7 +4,8 @@ use super::forge::{self, BLOCK};
 use crate::octets::Octets;
 use mail::{Cause, Class, Envelope, Mailbox, Outcome, QueueId, Recipient, ReversePath};
 use mail::{Status, Time};
-use queue::spool::{Disk, Faults, Finding, Folder, Options, ReadError, Recovered, Spool};
+use queue::spool::{CHECKPOINT, Disk, Faults, Finding, Folder, Options, ReadError};
+use queue::spool::{Recovered, Spool};
 use queue::{Accepted, Body, Content, Entry, Standing, State};
 use sim::disk::LyingDisk;
 use sim::rng::Rng;
@@ -63,7 +64,8 @@ impl World {
             segment_octets: SEGMENT_OCTETS,
             floor_octets: 0,
             free_segments: 1,
-            checkpoint_octets: u64::MAX,
+            // Half of the programs run with a checkpoint after each commit, as soon as there is a moment for it.
+            checkpoint_octets: if seed < 128 { u64::MAX } else { 1 },
             faults,
         };
         let disk = LyingDisk::new(seed, ROOM_OCTETS);
@@ -296,6 +298,7 @@ impl World {
     }
 
     fn open(&mut self, disk: LyingDisk) {
+        let hidden = (self.hurt == Hurt::No).then(|| disk.clone());
         let (spool, recovered) = match Spool::open(disk, self.options) {
             Ok(opened) => opened,
             // What was made up may be larger than a segment takes.
@@ -311,7 +314,10 @@ impl World {
             assert!(!finding.to_string().is_empty());
         }
         match hurt {
-            Hurt::No => self.agrees(&recovered),
+            Hurt::No => {
+                self.agrees(&recovered);
+                self.agrees_without_checkpoint(hidden, &recovered);
+            }
             Hurt::Rotten => self.says_what_is_lost(&recovered),
             Hurt::Moved | Hurt::Forged => {}
         }
@@ -347,6 +353,19 @@ impl World {
             self.map.keys(),
             found.keys()
         );
+    }
+
+    /// A checkpoint that nobody hurt is used, and gives what the whole log gives.
+    fn agrees_without_checkpoint(&self, hidden: Option<LyingDisk>, recovered: &Recovered) {
+        let refused = |f: &&Finding| matches!(f, Finding::Checkpoint(_));
+        let refused = recovered.findings.iter().find(refused);
+        assert!(refused.is_none(), "{refused:?}");
+        let Some(mut disk) = hidden.filter(|_| recovered.checkpoint.is_some()) else {
+            return;
+        };
+        Disk::remove(&mut disk, Folder::Segment, CHECKPOINT).expect("it was read");
+        let (_, whole) = Spool::open(disk, self.options).expect("the log opens");
+        assert_eq!(whole.messages, recovered.messages, "without the checkpoint");
     }
 
     /// What there may be when any of the refused commits became durable all the same.
@@ -531,7 +550,7 @@ impl World {
         self.hurt(Hurt::Moved);
     }
 
-    /// Changes a record and makes its checksums right again.
+    /// Changes a record, or a checkpoint, and makes the checksums right again.
     fn forge(&mut self, octets: &mut Octets<'_>) {
         let Some((Folder::Segment, name)) = self.file(octets) else {
             return;
@@ -540,7 +559,12 @@ impl World {
         let with = octets.octet();
         let disk = self.spool().disk_mut();
         let mut segment = forge::read(disk, Folder::Segment, &name);
-        if segment.starts_with(b"RINGSEG\n") && forge::forge(&mut segment, block, at, with) {
+        let forged = match segment.get(..8) {
+            Some(b"RINGSEG\n") => forge::forge(&mut segment, block, at, with),
+            Some(b"RINGCHK\n") => forge::forge_checkpoint(&mut segment, at, with),
+            _ => false,
+        };
+        if forged {
             forge::write(disk, Folder::Segment, &name, &segment);
             self.hurt(Hurt::Forged);
         }

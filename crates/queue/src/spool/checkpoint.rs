@@ -138,7 +138,7 @@ impl<D: Disk> Spool<D> {
     fn checkpoint_interval(&self) -> u64 {
         let last = self.checkpoints.standing.map_or(0, |last| last.octets);
         let small = self.options.checkpoint_octets;
-        small.max(last.saturating_mul(CHECKPOINT_MULTIPLE))
+        small.max(last.saturating_mul(CHECKPOINT_MULTIPLE)).max(1)
     }
 
     fn checkpoint_is_due(&self) -> bool {

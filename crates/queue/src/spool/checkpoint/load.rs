@@ -2,7 +2,7 @@
 //! and agrees with itself and with the segments that lie there.
 
 use super::super::disk::Disk;
-use super::super::format::{BLOCK, Position};
+use super::super::format::{BLOCK, HEAD_OCTETS, Position, RECORD_HEADER};
 use super::super::index::{Index, Known};
 use super::super::segment::{NUMBER_MAX, Segments};
 use super::layout::{Chunk, End, Listed, Pages};
@@ -11,6 +11,9 @@ use crate::{State, Stored};
 use mail::{Envelope, QueueId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The longest record that the format can say: so no sum of their lengths overflows.
+const RECORD_OCTETS: u64 = (RECORD_HEADER + HEAD_OCTETS) as u64 + u32::MAX as u64;
 
 /// A checkpoint that agrees with itself. Whether the log holds what it builds upon is still to be seen.
 pub struct Loaded {
@@ -80,7 +83,10 @@ fn place_of(position: Position) -> (u64, u64) {
 
 fn read(listed: &Listed<'_>) -> Option<(Known, Stored)> {
     let (envelope, rest) = postcard::take_from_bytes::<Envelope>(listed.envelope).ok()?;
-    if !rest.is_empty() || listed.body.is_some_and(|body| body.number > NUMBER_MAX) {
+    if !rest.is_empty()
+        || listed.place().octets > RECORD_OCTETS
+        || listed.body.is_some_and(|body| body.number > NUMBER_MAX)
+    {
         return None;
     }
     let state = match listed.state {

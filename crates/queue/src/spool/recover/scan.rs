@@ -101,6 +101,9 @@ pub fn read_batch_at<D: Disk>(
     segment: &Segment<D::File>,
     position: Position,
 ) -> io::Result<Option<Found>> {
+    if position.1 >= disk.len(&segment.file)? {
+        return Ok(None);
+    }
     let mut header = [0; BATCH_HEADER];
     read_all(disk, &segment.file, position.1, &mut header)?;
     let header = Batch::decode(&header, segment.usage, position.1);
