@@ -5,6 +5,7 @@ use mail::{Envelope, Mailbox, QueueId, Recipient, ReversePath, Time};
 use queue::spool::{Disk, Faults, Finding, Folder, Options, Recovered, Spool};
 use queue::{Accepted, Body, Content, Entry};
 use sim::disk::LyingDisk;
+use sim::rng::Rng;
 
 const OPTIONS: Options = Options {
     segment_octets: 128 * 1024,
@@ -221,4 +222,34 @@ fn the_largest_batch_that_is_taken_can_be_written_a_second_time() {
         there += usize::from(!taken && recovered.messages.len() == 1);
     }
     assert!(there > 0, "a sync failed and the batch was there");
+}
+
+/// A disk after a commit that was refused and a close that failed too, both at their sync: what was written can be read,
+/// and which of it the power would leave is chance. `closing`: the call that is the close's sync.
+fn refused_twice(seed: u64, closing: Option<u64>) -> LyingDisk {
+    let (mut spool, _) = open(LyingDisk::new(seed, u64::MAX));
+    spool.commit(&[message(1)]).unwrap();
+    let disk = spool.disk_mut();
+    let calls = disk.calls();
+    disk.fail(calls + 1, std::io::ErrorKind::Other);
+    assert!(spool.commit(&[message(2)]).is_err());
+    if let Some(call) = closing {
+        spool.disk_mut().fail(call, std::io::ErrorKind::Other);
+    }
+    spool.close_giving_disk()
+}
+
+/// The word that voids a batch must outlive the batch that says it.
+#[test]
+fn a_refused_batch_stays_away_although_the_batch_that_voids_it_is_lost() {
+    for seed in 0..100 {
+        let calls = refused_twice(seed, None).calls();
+        let mut disk = refused_twice(seed, Some(calls - 1));
+        disk.mend();
+        let (spool, recovered) = open(disk);
+        assert_eq!(recovered.messages.len(), 1, "seed {seed}: it is voided");
+        let mut disk = spool.into_disk();
+        disk.crash(&mut Rng::new(seed));
+        assert_eq!(open(disk).1.messages.len(), 1, "seed {seed}: it rose");
+    }
 }

@@ -323,14 +323,20 @@ impl<D: Disk> Spool<D> {
         // The batch before the unproven ones is what the new ones follow.
         self.last = last.map(|last| judged[last].as_before()).or(self.last);
         for batch in &judged[last.map_or(0, |last| last + 1)..] {
-            let mut entries = Vec::new();
-            for (place, _) in &batch.records {
+            let (mut entries, mut voids) = (Vec::new(), false);
+            for (place, head) in &batch.records {
+                if let Head::Void { generation, offset } = head {
+                    // Whoever reads the log without this batch must be told that again, before anything else.
+                    self.void.push((*generation, *offset));
+                    voids = true;
+                    continue;
+                }
                 let record = self.segments.read_record(&self.disk, *place)?;
                 let entry = record.and_then(Record::into_entry);
                 entries.extend(entry.filter(|entry| self.still_matters(entry)));
             }
             self.void.push(batch.place());
-            if entries.is_empty() {
+            if entries.is_empty() && !voids {
                 continue;
             }
             self.commit_again(&entries).map_err(|error| match error {
