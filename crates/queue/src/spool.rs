@@ -19,6 +19,7 @@
 //! | `body/N` named by a living message | its content | keeps it |
 //! | no `body/N`, and a living message names it | the disk lost it | says so; the message cannot be read |
 //! | `body/N` named by none | written, never accepted; or its message is gone | removes it |
+//! | the same, and something of the log is damaged | it may be what is left of a message | moves it to `aside/`, says so |
 //!
 //! # Steps, and what a crash after each leaves
 //!
@@ -42,12 +43,14 @@ mod commit;
 mod disk;
 mod format;
 mod index;
+mod look;
 mod recover;
 mod segment;
 
 pub use checkpoint::{CHECKPOINT, CHECKPOINT_MULTIPLE, NotUsed};
 pub use commit::COMMIT_OCTETS;
 pub use disk::{Disk, Folder};
+pub use look::Untouched;
 pub use recover::{Finding, Recovered};
 
 use crate::{Body, Content};

@@ -177,13 +177,13 @@ impl LyingDisk {
     pub fn forget_nameless(&mut self) {
         let folders = self.folders.values();
         let names = folders.flat_map(|names| names.durable.values().chain(names.seen.values()));
-        let named: BTreeSet<u64> = names
+        let reached: BTreeSet<u64> = names
             .filter_map(|node| match node {
                 Node::File(number) => Some(*number),
                 Node::Folder => None,
             })
             .collect();
-        self.inodes.retain(|number, _| named.contains(number));
+        self.inodes.retain(|number, _| reached.contains(number));
     }
 
     /// A folder whose own name was lost is gone with all that was in it; so is a file that no folder names.

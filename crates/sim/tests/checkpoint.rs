@@ -137,7 +137,7 @@ fn a_start_reads_the_checkpoint_and_the_log_behind_it() {
         "a body that only the checkpoint names is kept"
     );
     assert_eq!(recovered.highest, 8);
-    let (_, whole) = Spool::open_reading_all(disk, options()).unwrap();
+    let (_, whole) = Spool::look(disk, options()).unwrap();
     assert_eq!(
         (whole.messages, whole.findings),
         (recovered.messages, vec![])
@@ -271,7 +271,7 @@ fn rot_in_the_log_that_a_checkpoint_covers_is_found_when_the_message_is_read() {
     assert!(matches!(read, Err(ReadError::Rotten)), "{read:?}");
     assert!(spool.read(QueueId::from_u64(2)).is_ok());
     // Who reads everything says so, and that the checkpoint knows more.
-    let (_, whole) = Spool::open_reading_all(disk, options()).unwrap();
+    let (_, whole) = Spool::look(disk, options()).unwrap();
     let rotten = |f: &Finding| matches!(f, Finding::Rotten(_));
     assert!(whole.findings.iter().any(rotten), "{:?}", whole.findings);
     let differs = Finding::Checkpoint(NotUsed::Differs);

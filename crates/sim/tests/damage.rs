@@ -253,3 +253,72 @@ fn a_refused_batch_stays_away_although_the_batch_that_voids_it_is_lost() {
         assert_eq!(open(disk).1.messages.len(), 1, "seed {seed}: it rose");
     }
 }
+
+/// Every file of the spool with its content.
+fn picture(disk: &LyingDisk) -> Vec<(Folder, String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for folder in [Folder::Segment, Folder::Body, Folder::Aside] {
+        for name in Disk::list(disk, folder).unwrap() {
+            let file = Disk::open(disk, folder, &name).unwrap();
+            let mut octets = vec![0; usize::try_from(Disk::len(disk, &file).unwrap()).unwrap()];
+            Disk::read_at(disk, &file, 0, &mut octets).unwrap();
+            files.push((folder, name, octets));
+        }
+    }
+    files
+}
+
+/// A disk with a message whose content is a file, another message, and a body that was never accepted; its log's
+/// first record is damaged if wanted.
+fn large_message(damaged: bool) -> (LyingDisk, String) {
+    let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));
+    let (number, file) = spool.new_body().unwrap();
+    spool.disk_mut().write_at(&file, 0, b"large").unwrap();
+    let Entry::Accept(mut large) = message(1) else {
+        unreachable!("a message is accepted")
+    };
+    large.content = Content::Body(Body {
+        number,
+        octets: 5,
+        checksum: 0,
+    });
+    spool.commit(&[Entry::Accept(large)]).unwrap();
+    spool.commit(&[message(2)]).unwrap();
+    let mut disk = spool.into_disk();
+    if damaged {
+        // Behind the segment's header and the batch's.
+        rot(&mut disk, 4096 + 100);
+    }
+    (disk, format!("{number:016x}"))
+}
+
+#[test]
+fn the_body_of_a_damaged_record_is_kept_aside() {
+    let (disk, name) = large_message(true);
+    let (spool, recovered) = open(disk);
+    assert!(matches!(
+        recovered.findings[..],
+        [Finding::Rotten(_), Finding::BodiesLeft(1)]
+    ));
+    let disk = spool.into_disk();
+    assert_eq!(Disk::list(&disk, Folder::Body).unwrap(), [""; 0]);
+    let aside = Disk::open(&disk, Folder::Aside, &format!("body-{name}")).unwrap();
+    let mut octets = [0; 8];
+    assert_eq!(Disk::read_at(&disk, &aside, 0, &mut octets).unwrap(), 5);
+    assert_eq!(&octets[..5], b"large");
+}
+
+#[test]
+fn who_only_looks_finds_the_same_and_changes_nothing() {
+    for damaged in [false, true] {
+        let (mut disk, _) = large_message(damaged);
+        Disk::create(&mut disk, Folder::Body, "00000000000000ff").unwrap();
+        let before = picture(&disk);
+        let (looking, seen) = Spool::look(disk.clone(), OPTIONS).unwrap();
+        assert!(picture(&looking.into_disk().into_inner()) == before);
+        let (_, found) = open(disk.clone());
+        assert_eq!(seen.findings, found.findings);
+        assert_eq!(seen.messages, found.messages);
+        assert!(!found.findings.is_empty());
+    }
+}

@@ -270,8 +270,8 @@ impl World {
         let whole = Spool::open(hidden, self.options).map_err(|e| format!("hidden: {e}"))?;
         same(&recovered, &spool, &whole.1, &whole.0)?;
         // Compares place by place what the two know.
-        let (_, whole) = Spool::open_reading_all(judged, self.options)
-            .map_err(|e| format!("read as a whole: {e}"))?;
+        let (_, whole) =
+            Spool::look(judged, self.options).map_err(|e| format!("read as a whole: {e}"))?;
         let refused = |r: &Recovered| r.findings.iter().filter(|f| is_checkpoint(f)).count();
         self.used.refused += refused(&recovered) + refused(&whole);
         if let Some(listed) = recovered.checkpoint {

@@ -35,6 +35,8 @@ pub trait Disk {
     fn sync_folder(&mut self, folder: Folder) -> io::Result<()>;
     /// Gives a file another name.
     fn rename(&mut self, folder: Folder, from: &str, to: &str) -> io::Result<()>;
+    /// Moves a file into [`Folder::Aside`], under another name.
+    fn set_aside(&mut self, folder: Folder, name: &str, aside: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&mut self, folder: Folder, name: &str) -> io::Result<()>;
     /// Octets that can still be written.

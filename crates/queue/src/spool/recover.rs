@@ -10,6 +10,7 @@ use super::checkpoint::{CHECKPOINT, Checkpoints, Loaded, NotUsed, load};
 use super::disk::{Disk, Folder};
 use super::format::{BLOCK, Head, Put, Record};
 use super::index::Index;
+use super::look::Untouched;
 use super::segment::number_of;
 use super::{Options, Spool};
 use crate::{Entry, State, Stored};
@@ -39,44 +40,65 @@ pub struct Recovered {
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// A batch that was never acknowledged was cut off; a copy is in `aside/`.
+    /// A batch that was never acknowledged.
     Cut(String),
-    /// What was acknowledged is damaged; a copy is in `aside/`.
+    /// What was acknowledged is damaged.
     Rotten(String),
-    /// Bodies that no message names were removed.
+    /// Bodies that no message names: left from a crash.
     Bodies(usize),
+    /// Bodies that no message names, where a record that may have named them is damaged: they are kept.
+    BodiesLeft(usize),
     /// A body that a message names is not there.
     BodyGone(String),
-    /// A checkpoint could not be used; the whole log was read.
+    /// A checkpoint cannot be used.
     Checkpoint(NotUsed),
+}
+
+impl Finding {
+    /// What a start does about it.
+    pub const fn deed(&self) -> &'static str {
+        match self {
+            Finding::Cut(_) => "cut off, copy in aside/",
+            Finding::Rotten(_) => "copy in aside/",
+            Finding::Bodies(_) => "removed",
+            Finding::BodiesLeft(_) => "moved to aside/",
+            Finding::Checkpoint(_) => "the whole log is read",
+            Finding::BodyGone(_) => "the message stays, its deliveries wait",
+        }
+    }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Finding::Cut(place) => write!(
-                f,
-                "an unfinished batch at {place} was cut off, copy in aside/"
-            ),
-            Finding::Rotten(place) => write!(
-                f,
-                "DAMAGED: a record at {place} cannot be read, copy in aside/"
-            ),
-            Finding::Bodies(count) => {
-                write!(f, "{count} bodies that belong to no message were removed")
-            }
-            Finding::Checkpoint(why) => write!(
-                f,
-                "the checkpoint was not used, {why}; the whole log was read"
-            ),
-            Finding::BodyGone(name) => {
+            Finding::Cut(place) => {
                 write!(
                     f,
-                    "DAMAGED: the file {name} in body/, a message's content, is gone"
+                    "a batch at {place} is unfinished, nobody was answered for it"
                 )
             }
+            Finding::Rotten(place) => write!(f, "DAMAGED: a record at {place} cannot be read"),
+            Finding::Bodies(count) => write!(f, "{count} bodies belong to no message"),
+            Finding::BodiesLeft(count) => write!(
+                f,
+                "{count} bodies belong to no message that can be read, perhaps to one that is damaged"
+            ),
+            Finding::Checkpoint(why) => write!(f, "the checkpoint cannot be used, {why}"),
+            Finding::BodyGone(name) => write!(
+                f,
+                "DAMAGED: the file {name} in body/, a message's content, is gone"
+            ),
         }
     }
+}
+
+/// What the log is opened for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// To go on with it, from a checkpoint where there is one.
+    Start,
+    /// To look at all of it and to change nothing.
+    Look,
 }
 
 /// Batches that count, in the order they were written.
@@ -85,15 +107,10 @@ type Judged = Vec<Found>;
 impl<D: Disk> Spool<D> {
     /// Opens the log: from a checkpoint on, where there is one.
     pub fn open(disk: D, options: Options) -> io::Result<(Self, Recovered)> {
-        Self::recover(disk, options, false)
+        Self::recover(disk, options, Opening::Start)
     }
 
-    /// The same, but reads the whole log: where there is a checkpoint it is compared with it.
-    pub fn open_reading_all(disk: D, options: Options) -> io::Result<(Self, Recovered)> {
-        Self::recover(disk, options, true)
-    }
-
-    fn recover(mut disk: D, options: Options, reads_all: bool) -> io::Result<(Self, Recovered)> {
+    fn recover(mut disk: D, options: Options, how: Opening) -> io::Result<(Self, Recovered)> {
         let mut recovered = Recovered::default();
         let segments = open_segments(&mut disk, &mut recovered)?;
         let mut spool = Self {
@@ -114,7 +131,7 @@ impl<D: Disk> Spool<D> {
             }
         };
         let judged = match loaded {
-            Some(loaded) if reads_all => {
+            Some(loaded) if how == Opening::Look => {
                 let judged = spool.read_whole_log(&mut recovered)?;
                 spool.compare(loaded, &judged, &mut recovered)?;
                 judged
@@ -128,8 +145,10 @@ impl<D: Disk> Spool<D> {
             },
             None => spool.read_whole_log(&mut recovered)?,
         };
-        // First, for a body may go only when the end of its message is durable.
-        spool.write_again(&judged)?;
+        if how == Opening::Start {
+            // First, for a body may go only when the end of its message is durable.
+            spool.write_again(&judged)?;
+        }
         spool.remove_bodies(&mut recovered)?;
         Ok((spool, recovered))
     }
@@ -365,26 +384,40 @@ impl<D: Disk> Spool<D> {
         Ok(true)
     }
 
+    /// A body that no message names goes; it stays in `aside/` where the record that named it may be damaged.
     fn remove_bodies(&mut self, recovered: &mut Recovered) -> io::Result<()> {
         let known = self.index.after(None);
         let mut named: BTreeSet<u64> = known
             .filter_map(|(_, known)| known.body)
             .map(|b| b.number)
             .collect();
-        let mut removed = 0;
+        let damaged = |finding: &Finding| matches!(finding, Finding::Rotten(_));
+        let damaged = recovered.findings.iter().any(damaged);
+        let mut unnamed = 0;
         for name in self.disk.list(Folder::Body)? {
             let Some(number) = number_of(&name) else {
                 continue;
             };
             self.next_body = self.next_body.max(number + 1);
-            if !named.remove(&number) && self.disk.remove(Folder::Body, &name).is_ok() {
-                removed += 1;
+            if named.remove(&number) {
+                continue;
             }
+            // What cannot be moved or removed stays, and is met again at the next start.
+            let gone = if damaged {
+                self.disk
+                    .set_aside(Folder::Body, &name, &format!("body-{name}"))
+            } else {
+                self.disk.remove(Folder::Body, &name)
+            };
+            unnamed += usize::from(gone.is_ok());
         }
         let gone = named.into_iter().map(super::body_name);
         recovered.findings.extend(gone.map(Finding::BodyGone));
-        if removed > 0 {
-            recovered.findings.push(Finding::Bodies(removed));
+        if unnamed > 0 && damaged {
+            self.disk.sync_folder(Folder::Aside)?;
+            recovered.findings.push(Finding::BodiesLeft(unnamed));
+        } else if unnamed > 0 {
+            recovered.findings.push(Finding::Bodies(unnamed));
         }
         Ok(())
     }
@@ -412,6 +445,14 @@ impl<D: Disk> Spool<D> {
         let file = self.disk.create(Folder::Aside, name)?;
         self.disk.write_at(&file, 0, &copy[..read])?;
         self.disk.sync(&file)
+    }
+}
+
+impl<D: Disk> Spool<Untouched<D>> {
+    /// Looks at all of a spool as a start without a checkpoint would find it, and changes nothing of it: what would be
+    /// moved or removed is found and stays; a checkpoint is compared with what was read. Messages can be read.
+    pub fn look(disk: D, options: Options) -> io::Result<(Self, Recovered)> {
+        Self::recover(Untouched(disk), options, Opening::Look)
     }
 }
 

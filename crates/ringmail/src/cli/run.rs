@@ -51,9 +51,10 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
     })
 }
 
-/// Opens the spool as a start without a checkpoint would, compares the checkpoint with it, and says what it found.
+/// Looks at the spool as a start without a checkpoint would find it, compares the checkpoint with it, reads every
+/// message and says what it found. Changes nothing.
 pub fn verify(config: &Config) -> u8 {
-    let disk = match RealDisk::open(&config.spool) {
+    let disk = match RealDisk::open_existing(&config.spool) {
         Ok(Some(disk)) => disk,
         Ok(None) => {
             eprintln!("ringmail: the spool is in use; stop the daemon first");
@@ -64,7 +65,7 @@ pub fn verify(config: &Config) -> u8 {
             return NO;
         }
     };
-    match ::queue::spool::Spool::open_reading_all(disk, ::queue::spool::Options::default()) {
+    match ::queue::spool::Spool::look(disk, ::queue::spool::Options::default()) {
         Ok((spool, recovered)) => {
             for finding in &recovered.findings {
                 println!("{finding}");

@@ -30,16 +30,24 @@ impl RealDisk {
     pub fn open(folder: &Path) -> io::Result<Option<Self>> {
         let mut made = fs::DirBuilder::new();
         made.recursive(true).mode(0o700).create(folder)?;
-        let lock = File::open(folder)?;
-        if !sys::file::try_lock(&lock)? {
+        let Some(disk) = Self::open_existing(folder)? else {
             return Ok(None);
-        }
+        };
         for sub in FOLDERS {
             made.create(folder.join(name(sub)))?;
         }
-        lock.sync_all()?;
+        disk.lock.sync_all()?;
         if let Some(parent) = folder.parent() {
             File::open(parent)?.sync_all()?;
+        }
+        Ok(Some(disk))
+    }
+
+    /// Opens and locks a spool that is there, and makes nothing. `None`: another process has it.
+    pub fn open_existing(folder: &Path) -> io::Result<Option<Self>> {
+        let lock = File::open(folder)?;
+        if !sys::file::try_lock(&lock)? {
+            return Ok(None);
         }
         Ok(Some(Self {
             folder: folder.to_owned(),
@@ -102,6 +110,10 @@ impl Disk for RealDisk {
 
     fn rename(&mut self, folder: Folder, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path(folder, from), self.path(folder, to))
+    }
+
+    fn set_aside(&mut self, folder: Folder, file: &str, aside: &str) -> io::Result<()> {
+        fs::rename(self.path(folder, file), self.path(Folder::Aside, aside))
     }
 
     fn remove(&mut self, folder: Folder, file: &str) -> io::Result<()> {

@@ -187,7 +187,7 @@ async fn open(
     let (committer, recovered) = store.open(config, done).await?;
     for finding in &recovered.findings {
         event::say(&Event::SpoolFound {
-            finding: finding.to_string(),
+            finding: format!("{finding}; {}", finding.deed()),
         });
     }
     event::say(&Event::SpoolOpened {

@@ -64,6 +64,10 @@ impl Disk for LyingDisk {
         LyingDisk::rename_file(self, &path(folder, from), &path(folder, to))
     }
 
+    fn set_aside(&mut self, folder: Folder, name: &str, aside: &str) -> Result<()> {
+        LyingDisk::rename_file(self, &path(folder, name), &path(Folder::Aside, aside))
+    }
+
     fn remove(&mut self, folder: Folder, name: &str) -> Result<()> {
         LyingDisk::remove_file(self, &path(folder, name))
     }
@@ -182,6 +186,10 @@ impl Disk for SpoolDisk {
 
     fn rename(&mut self, folder: Folder, from: &str, to: &str) -> Result<()> {
         self.disk.borrow().rename(folder, from, to)
+    }
+
+    fn set_aside(&mut self, folder: Folder, name: &str, aside: &str) -> Result<()> {
+        self.disk.borrow().set_aside(folder, name, aside)
     }
 
     fn remove(&mut self, folder: Folder, name: &str) -> Result<()> {
