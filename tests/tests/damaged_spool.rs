@@ -76,14 +76,21 @@ fn what_is_left_of_a_damaged_message_is_kept() {
         );
         assert!(picture(&spool) == before, "verify changed the spool");
     }
+    // A start that knows it from the checkpoint keeps it and its body; what is wrong is said when it is read.
+    program.run();
+    assert_eq!(program.queued(), Some(2));
+    let retry = program.command(&["queue", "retry", "--to", "large@b.test"]);
+    assert_eq!(retry.status.code(), Some(0), "{retry:?}");
+    wait_until("the damage is said", SOON, || {
+        program.log().contains("the record is damaged")
+    });
+    let is_large = |path: &PathBuf| fs::read(path).unwrap() == large;
+    assert!(find_files(&spool.join("body")).iter().any(is_large));
+    assert!(program.stop());
+    // A start that reads the whole log finds no message that the body belongs to.
+    fs::remove_file(spool.join("segment/checkpoint")).unwrap();
     program.run();
     assert_eq!(program.queued(), Some(1));
-    assert!(
-        program.log().contains("moved to aside/"),
-        "{}",
-        program.log()
-    );
-    let kept = find_files(&spool.join("aside"));
-    let body = kept.iter().find(|path| fs::read(path).unwrap() == large);
-    assert!(body.is_some(), "{kept:?}");
+    assert!(program.log().contains("moved to aside/"));
+    assert!(find_files(&spool.join("aside")).iter().any(is_large));
 }
