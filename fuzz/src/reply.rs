@@ -8,7 +8,7 @@ mod model;
 
 use crate::octets::{Octets, pieces};
 use mail::limits::{COMMAND_LINE_OCTETS, REPLY_LINE_OCTETS};
-use mail::{Cause, Mailbox, Outcome, RemoteReply, ReversePath, Time};
+use mail::{Cause, Detail, Mailbox, Outcome, RemoteReply, ReversePath, Time};
 use smtp::Command;
 use smtp::client::{Dialect, Message, Output, Parameters, Session};
 
@@ -189,7 +189,11 @@ impl Driver<'_> {
                     self.send_content(0);
                 }
                 Output::Outcomes(outcomes) => {
-                    let outcomes = outcomes.into_iter().map(self.mistake).collect();
+                    let outcomes = outcomes.into_iter().map(|ending| {
+                        assert!(ending.detail.as_str().len() <= Detail::OCTETS);
+                        (self.mistake)(ending.outcome)
+                    });
+                    let outcomes = outcomes.collect();
                     self.story.outcomes.push(outcomes);
                     assert_eq!(self.story.outcomes.len(), self.story.given);
                 }

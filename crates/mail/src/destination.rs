@@ -13,6 +13,16 @@ pub enum LmtpSocket {
     Tcp(Box<str>, u16),
 }
 
+impl fmt::Display for LmtpSocket {
+    /// For the log and for commands of the administrator, never for a peer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LmtpSocket::Unix(path) => f.write_str(path),
+            LmtpSocket::Tcp(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
 /// Where a recipient's mail is taken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Destination {
@@ -44,8 +54,7 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Destination::Maildir(path) => write!(f, "maildir:{path}"),
-            Destination::Lmtp(LmtpSocket::Unix(path)) => write!(f, "lmtp:{path}"),
-            Destination::Lmtp(LmtpSocket::Tcp(host, port)) => write!(f, "lmtp:{host}:{port}"),
+            Destination::Lmtp(socket) => write!(f, "lmtp:{socket}"),
             Destination::Mx(domain) => write!(f, "mx:{domain}"),
             Destination::SmartHost(host, port) => write!(f, "smtp://{host}:{port}"),
         }

@@ -15,7 +15,7 @@ pub mod trace;
 
 pub use destination::{Destination, LmtpSocket, Route};
 pub use envelope::{Envelope, Recipient};
-pub use outcome::{Cause, Outcome, RemoteReply};
+pub use outcome::{Cause, Detail, Ending, Host, Outcome, RemoteReply};
 pub use path::{Domain, ForwardPath, LocalPart, Mailbox, PathError, ReversePath};
 pub use queue_id::QueueId;
 pub use reply::{Public, Reply};

@@ -3,6 +3,8 @@
 use crate::{Class, Status};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
 
 /// What a next hop said, made harmless: printable ASCII only, bounded. Kept for the log and the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,17 @@ pub struct RemoteReply {
 impl RemoteReply {
     /// Longest text that is kept.
     pub const TEXT_OCTETS: usize = 512;
+}
+
+impl fmt::Display for RemoteReply {
+    /// For the log: code, status code and text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if let Some(status) = self.status {
+            write!(f, " {status}")?;
+        }
+        write!(f, " {}", self.text)
+    }
 }
 
 /// Why an attempt did not deliver.
@@ -63,14 +76,111 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The same, heard from a host of a private network.
-    #[must_use]
-    pub fn from_inner(mut self) -> Self {
-        if let Outcome::Deferred(Cause::Reply(reply)) | Outcome::Failed(Cause::Reply(reply)) =
-            &mut self
+    /// It was heard from a host of a private network.
+    pub fn mark_inner(&mut self) {
+        if let Outcome::Deferred(Cause::Reply(reply)) | Outcome::Failed(Cause::Reply(reply)) = self
         {
             reply.inner = true;
         }
-        self
+    }
+}
+
+/// Words for the log, and for nothing else: no reply, report or record takes them. Printable ASCII, bounded, whoever
+/// made them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Box<str>")]
+pub struct Detail(Box<str>);
+
+impl Detail {
+    /// Longest detail: a reply as long as one may be fits, with its codes.
+    pub const OCTETS: usize = RemoteReply::TEXT_OCTETS + 32;
+
+    /// These words: what is not printable becomes a question mark, what is too long is cut.
+    pub fn new(words: &str) -> Self {
+        let printable = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+        Self(words.chars().take(Self::OCTETS).map(printable).collect())
+    }
+
+    /// The words.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Box<str>> for Detail {
+    fn from(words: Box<str>) -> Self {
+        Self::new(&words)
+    }
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The host that an attempt ended at, for the log. Nothing of it where there was none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name or its socket, as DNS or the configuration has it.
+    pub name: Detail,
+    /// Its address.
+    pub ip: Option<IpAddr>,
+}
+
+/// How an attempt ended for one recipient, as a transport tells it: the outcome, which is kept, and what only the log
+/// is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Of a delivery the reply that took it, or the file it lies in; else what stands behind a cause of ours.
+    pub detail: Detail,
+}
+
+impl Ending {
+    /// The next hop took it with this reply.
+    pub fn taken(reply: &RemoteReply) -> Self {
+        Self {
+            outcome: Outcome::Delivered,
+            detail: Detail::new(&reply.to_string()),
+        }
+    }
+}
+
+impl From<Outcome> for Ending {
+    /// There is nothing to add.
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            detail: Detail::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_log_is_told_is_printable_and_bounded_whoever_said_it() {
+        let forged: Box<str> = "x\r\nevent=role.ended \u{e9}".into();
+        assert_eq!(Detail::from(forged).as_str(), "x??event=role.ended ?");
+        let long = RemoteReply {
+            code: 250,
+            status: Some(Status::new(Class::Success, 999, 999)),
+            text: "y".repeat(RemoteReply::TEXT_OCTETS).into(),
+            inner: false,
+        };
+        let said = Ending::taken(&long).detail;
+        assert!(said.as_str().starts_with("250 2.999.999 y") && said.as_str().ends_with('y'));
+        assert_eq!(
+            said.as_str().len(),
+            "250 2.999.999 ".len() + long.text.len()
+        );
+        assert_eq!(
+            Detail::new(&"z".repeat(9999)).as_str().len(),
+            Detail::OCTETS
+        );
     }
 }

@@ -14,7 +14,7 @@ mod report;
 use crate::schedule::{Filter, Retry, Sites, View};
 use crate::{Accepted, Content, Entry, State, Stored};
 use mail::{
-    Cause, Destination, Envelope, Mailbox, Outcome, QueueId, Received, Recipient, ReversePath,
+    Cause, Destination, Ending, Envelope, Host, Mailbox, QueueId, Received, Recipient, ReversePath,
     Route, Time,
 };
 use progress::{Noted, Unwritten};
@@ -102,8 +102,10 @@ pub enum Input {
     Ended {
         /// Which.
         attempt: u64,
+        /// The host that it ended at, for the log.
+        host: Host,
         /// Recipient numbers and outcomes.
-        outcomes: Vec<(u32, Outcome)>,
+        outcomes: Vec<(u32, Ending)>,
     },
     /// The transport that had this attempt is gone; nothing is known of it.
     Lost {
@@ -230,8 +232,10 @@ pub enum Event {
         destination: Option<Destination>,
         /// Which attempt, from 1.
         attempt: u32,
+        /// The host that it ended at.
+        host: Host,
         /// How.
-        outcome: Outcome,
+        ending: Ending,
     },
     /// A report is kept.
     DsnQueued {
@@ -339,7 +343,11 @@ impl<R: Router> Queue<R> {
         match input {
             Input::Accept { token, message } => self.accept(token, message, now),
             Input::Committed { batch, ok } => self.committed(batch, ok, now),
-            Input::Ended { attempt, outcomes } => self.ended(attempt, outcomes, now),
+            Input::Ended {
+                attempt,
+                host,
+                outcomes,
+            } => self.ended(attempt, host, outcomes, now),
             Input::Lost { attempt } => self.lost(attempt, now),
             Input::Header { queue_id, octets } => self.header_came(queue_id, &octets, now),
             Input::Retry { token, filter } => self.each(token, &filter, now, |queue, id| {

@@ -116,8 +116,8 @@ macro_rules! events {
 events! {
     /// An arrow was ended because the other end broke its rules.
     ArrowMisbehaved "arrow.misbehaved" Error { cause: &'static str }
-    /// An attempt for these recipients did not work and will be made again.
-    AttemptDeferred "attempt.deferred" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, attempt: u32, status: String, cause: String }
+    /// An attempt for this recipient did not work and will be made again. `host` is the last that was tried.
+    AttemptDeferred "attempt.deferred" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, host: String, peer_ip: String, attempt: u32, status: String, cause: String }
     /// The configuration was read anew and is in force; these keys changed.
     ConfigurationReloaded "configuration.reloaded" Info { changes: usize, keys: String }
     /// The configuration was to be read anew and stayed as it was.
@@ -127,6 +127,8 @@ events! {
     /// Events were not kept for `log find` and `explain`: they came faster than they could be written, or the folder
     /// cannot be written to. The log itself has them.
     EventsLost "events.lost" Warn { events: u64, cause: String }
+    /// A host was tried for a message and is of no use now: another is tried, or the attempt ends.
+    HostFailed "host.failed" Info { queue_id: mail::QueueId, next_hop: String, host: String, peer_ip: String, cause: String }
     /// A listening socket is closed: the configuration does not name it any more.
     ListenerClosed "listener.closed" Info { listener: &'a str, address: String }
     /// A listening socket is open.
@@ -139,10 +141,10 @@ events! {
     MessageEnded "message.ended" Info { queue_id: mail::QueueId }
     /// A message was taken out of the queue by the administrator.
     MessageDropped "message.dropped" Warn { queue_id: mail::QueueId }
-    /// A recipient has it.
-    RecipientDelivered "recipient.delivered" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, attempt: u32 }
+    /// A recipient has it: `reply` is what the host said as it took it, or the file that it lies in.
+    RecipientDelivered "recipient.delivered" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, host: String, peer_ip: String, attempt: u32, reply: String }
     /// A recipient will never have it.
-    RecipientFailed "recipient.failed" Warn { queue_id: mail::QueueId, forward_path: String, next_hop: String, attempt: u32, status: String, cause: String }
+    RecipientFailed "recipient.failed" Warn { queue_id: mail::QueueId, forward_path: String, next_hop: String, host: String, peer_ip: String, attempt: u32, status: String, cause: String }
     /// A recipient was refused in a session.
     RecipientRefused "recipient.refused" Info { session: mail::QueueId, peer_ip: String, rule: &'static str, reverse_path: String, forward_path: String }
     /// A role ended; it will be started again after a pause.

@@ -12,7 +12,9 @@ mod replies;
 pub use replies::{Read, Replies, Rubbish};
 
 use crate::extension::Extension;
-use mail::{Cause, Class, Mailbox, Outcome, RemoteReply, ReversePath, Status, Time, limits};
+use mail::{
+    Cause, Class, Ending, Mailbox, Outcome, RemoteReply, ReversePath, Status, Time, limits,
+};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -57,7 +59,7 @@ pub enum Output {
     /// Content of no recipients is asked for: put only the end of content there.
     EmptyContent,
     /// The message is done with: one outcome a recipient, in their order.
-    Outcomes(Vec<Outcome>),
+    Outcomes(Vec<Ending>),
     /// Ready for a message.
     Idle,
     /// The session is of no use, before any message was decided; this is why. Try the next host.
@@ -111,7 +113,7 @@ const fn ours(class: Class, subject: u16, detail: u16, text: &'static str) -> Ca
 struct Attempt {
     message: Message,
     /// What is decided so far.
-    outcomes: Vec<Option<Outcome>>,
+    outcomes: Vec<Option<Ending>>,
     /// Recipients whose RCPT was accepted.
     accepted: Vec<usize>,
     /// A refusal of MAIL, which decides all recipients.
@@ -191,8 +193,9 @@ impl Session {
         self.idle = false;
         let count = message.forward_paths.len();
         if self.size_max.is_some_and(|max| message.octets > max) {
+            let failed = Ending::from(Outcome::Failed(TOO_LARGE));
             self.outputs
-                .push_back(Output::Outcomes(vec![Outcome::Failed(TOO_LARGE); count]));
+                .push_back(Output::Outcomes(vec![failed; count]));
             return self.rest(now);
         }
         self.attempt = Some(Attempt {
@@ -283,7 +286,7 @@ impl Session {
             Some(Awaited::Greeting | Awaited::Ehlo | Awaited::Helo)
         );
         if let Some(attempt) = self.attempt.take() {
-            let undecided = || Outcome::Deferred(cause.clone());
+            let undecided = || Outcome::Deferred(cause.clone()).into();
             let outcomes = attempt
                 .outcomes
                 .into_iter()
@@ -391,7 +394,7 @@ impl Session {
                 } else {
                     // 552 here is the old way to say 452 (RFC 5321 §4.5.3.1.10).
                     let outcome = if code == 552 {
-                        Outcome::Deferred(Cause::Reply(reply))
+                        Outcome::Deferred(Cause::Reply(reply)).into()
                     } else {
                         refused(reply)
                     };
@@ -416,7 +419,7 @@ impl Session {
             Awaited::Data => attempt.decide_rest(&refused(reply)),
             Awaited::End(place) => {
                 let outcome = if code / 100 == 2 {
-                    Outcome::Delivered
+                    Ending::taken(&reply)
                 } else {
                     refused(reply)
                 };
@@ -464,7 +467,7 @@ impl Session {
     /// Hands the outcomes over.
     fn finish(&mut self) {
         if let Some(attempt) = self.attempt.take() {
-            let undecided = || Outcome::Deferred(NOT_SMTP);
+            let undecided = || Outcome::Deferred(NOT_SMTP).into();
             let outcomes = attempt
                 .outcomes
                 .into_iter()
@@ -530,7 +533,7 @@ impl Session {
 
 impl Attempt {
     /// Decides what is not decided yet.
-    fn decide_rest(&mut self, outcome: &Outcome) {
+    fn decide_rest(&mut self, outcome: &Ending) {
         for slot in &mut self.outcomes {
             slot.get_or_insert_with(|| outcome.clone());
         }
@@ -538,12 +541,13 @@ impl Attempt {
 }
 
 /// A reply that is no yes: 5xx fails, 4xx defers.
-fn refused(reply: RemoteReply) -> Outcome {
-    if reply.code / 100 == 5 {
+fn refused(reply: RemoteReply) -> Ending {
+    let outcome = if reply.code / 100 == 5 {
         Outcome::Failed(Cause::Reply(reply))
     } else {
         Outcome::Deferred(Cause::Reply(reply))
-    }
+    };
+    outcome.into()
 }
 
 /// RFC 5321 §4.5.3.2.

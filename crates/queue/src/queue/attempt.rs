@@ -3,7 +3,7 @@
 use super::{Event, LOST_AGAIN, Message, Output, Queue, Router};
 use crate::Standing;
 use crate::schedule::Group;
-use mail::{Cause, Destination, Outcome, QueueId, Route, Time};
+use mail::{Cause, Destination, Ending, Host, Outcome, QueueId, Route, Time};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -27,21 +27,15 @@ impl<R: Router> Queue<R> {
             };
             let recipient = &message.stored.envelope.recipients[number as usize];
             if expired {
-                ended.push((
-                    number,
-                    None,
-                    Outcome::Failed(expired_cause(last.as_deref())),
-                ));
+                let cause = expired_cause(last.as_deref());
+                ended.push((number, Outcome::Failed(cause).into()));
                 continue;
             }
             match self.router.route(&recipient.mailbox) {
                 Route::To(destination) => groups.entry(destination).or_default().push(number),
                 Route::Nowhere(status, words) => {
-                    ended.push((
-                        number,
-                        None,
-                        Outcome::Failed(Cause::Ours(status, Cow::Borrowed(words))),
-                    ));
+                    let cause = Cause::Ours(status, Cow::Borrowed(words));
+                    ended.push((number, Outcome::Failed(cause).into()));
                 }
             }
         }
@@ -61,22 +55,18 @@ impl<R: Router> Queue<R> {
                 .get(&queue_id)
                 .is_some_and(|m| m.under_way == 0)
         {
-            self.apply(queue_id, ended, now);
+            self.apply(queue_id, &Place::default(), ended, now);
         }
     }
 
     /// Starts what the sites' windows let through; what a site that is left alone holds is deferred.
     pub(super) fn pump(&mut self, now: Time) {
         while let Some((group, cause)) = self.sites.give_back(now) {
-            let outcomes = group.numbers.iter().map(|n| {
-                (
-                    *n,
-                    Some(group.destination.clone()),
-                    Outcome::Deferred(cause.clone()),
-                )
-            });
+            let deferred = Ending::from(Outcome::Deferred(cause));
+            let outcomes = group.numbers.iter().map(|n| (*n, deferred.clone()));
             let outcomes = outcomes.collect();
-            self.finish(group.queue_id, outcomes, now);
+            let place = Place::of(group.destination, Host::default());
+            self.finish(group.queue_id, &place, outcomes, now);
         }
         while let Some((attempt, group)) = self.sites.start(now) {
             let Some(message) = self.messages.get(&group.queue_id) else {
@@ -97,7 +87,13 @@ impl<R: Router> Queue<R> {
     }
 
     /// An attempt ended.
-    pub(super) fn ended(&mut self, attempt: u64, outcomes: Vec<(u32, Outcome)>, now: Time) {
+    pub(super) fn ended(
+        &mut self,
+        attempt: u64,
+        host: Host,
+        outcomes: Vec<(u32, Ending)>,
+        now: Time,
+    ) {
         let Some(group) = self.sites.end(attempt) else {
             return;
         };
@@ -108,10 +104,11 @@ impl<R: Router> Queue<R> {
         for (number, outcome) in outcomes {
             if let Some(place) = asked.iter().position(|n| *n == number) {
                 asked.swap_remove(place);
-                known.push((number, Some(group.destination.clone()), outcome));
+                known.push((number, outcome));
             }
         }
-        self.finish(group.queue_id, known, now);
+        let place = Place::of(group.destination, host);
+        self.finish(group.queue_id, &place, known, now);
     }
 
     /// A transport died with an attempt: it is tried again soon, and does not count.
@@ -134,33 +131,30 @@ impl<R: Router> Queue<R> {
     fn finish(
         &mut self,
         queue_id: QueueId,
-        outcomes: Vec<(u32, Option<Destination>, Outcome)>,
+        place: &Place,
+        outcomes: Vec<(u32, Ending)>,
         now: Time,
     ) {
         if let Some(message) = self.messages.get_mut(&queue_id) {
             message.under_way -= 1;
-            self.apply(queue_id, outcomes, now);
+            self.apply(queue_id, place, outcomes, now);
         }
     }
 
     /// Takes outcomes into the message's standing, and writes it.
-    fn apply(
-        &mut self,
-        queue_id: QueueId,
-        outcomes: Vec<(u32, Option<Destination>, Outcome)>,
-        now: Time,
-    ) {
+    fn apply(&mut self, queue_id: QueueId, place: &Place, outcomes: Vec<(u32, Ending)>, now: Time) {
         let Some(message) = self.messages.get_mut(&queue_id) else {
             return;
         };
         let attempt = message.stored.state.attempts + 1;
-        for (number, destination, outcome) in outcomes {
-            let inner = destination.as_ref().is_some_and(Destination::is_inner);
+        let destination = &place.destination;
+        let inner = destination.as_ref().is_some_and(Destination::is_inner);
+        for (number, ending) in outcomes {
             let standing = &mut message.stored.state.recipients[number as usize];
-            match &outcome {
+            match &ending.outcome {
                 Outcome::Delivered => *standing = Standing::Delivered,
                 Outcome::Deferred(_) => {
-                    *standing = Standing::Waiting(Some(Box::new(outcome.clone())));
+                    *standing = Standing::Waiting(Some(Box::new(ending.outcome.clone())));
                 }
                 // It stays waiting until its report can be written with it.
                 Outcome::Failed(cause) => message.failures.push((number, cause.clone(), inner)),
@@ -171,9 +165,10 @@ impl<R: Router> Queue<R> {
             self.outputs.push_back(Output::Event(Event::Outcome {
                 queue_id,
                 mailbox,
-                destination,
+                destination: destination.clone(),
                 attempt,
-                outcome,
+                host: place.host.clone(),
+                ending,
             }));
         }
         if message.under_way > 0 {
@@ -222,6 +217,22 @@ impl<R: Router> Queue<R> {
                 .push_back(Output::Event(Event::Ended { queue_id }));
         }
         self.note(queue_id, reports, now);
+    }
+}
+
+/// Where an attempt ended: the same for all its recipients. Nothing of it where none was made.
+#[derive(Default)]
+struct Place {
+    destination: Option<Destination>,
+    host: Host,
+}
+
+impl Place {
+    fn of(destination: Destination, host: Host) -> Self {
+        Self {
+            destination: Some(destination),
+            host,
+        }
     }
 }
 

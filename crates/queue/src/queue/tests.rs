@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::Standing;
-use mail::{Class, Status};
+use mail::{Class, Outcome, Status};
 use std::borrow::Cow;
 
 struct Everywhere;
@@ -178,6 +178,16 @@ fn outcome(random: &mut Random, mailbox: &Mailbox) -> Outcome {
     }
 }
 
+fn ended(queue: &mut Queue<Everywhere>, attempt: u64, outcomes: Vec<(u32, Ending)>, now: Time) {
+    let host = Host::default();
+    let ended = Input::Ended {
+        attempt,
+        host,
+        outcomes,
+    };
+    queue.handle(ended, now);
+}
+
 /// Does what the brain puts out; with trouble, commits fail and attempts are lost.
 fn drive(
     queue: &mut Queue<Everywhere>,
@@ -222,13 +232,13 @@ fn drive(
                     if outcome == Outcome::Delivered {
                         *world.delivered.entry((queue_id, mailbox)).or_default() += 1;
                     }
-                    outcomes.push((number, outcome));
+                    outcomes.push((number, outcome.into()));
                 }
                 if trouble && random.below(10) == 0 {
                     world.lost_attempts += 1;
                     queue.handle(Input::Lost { attempt }, now);
                 } else {
-                    queue.handle(Input::Ended { attempt, outcomes }, now);
+                    ended(queue, attempt, outcomes, now);
                 }
             }
             Output::NeedHeader { queue_id } => {
@@ -445,8 +455,8 @@ fn commit(queue: &mut Queue<Everywhere>, world: &mut World, now: Time) -> Option
 fn an_outcome_rides_the_next_commit_or_has_its_own_soon() {
     let (mut queue, mut world, now) = with_message("a@good.test", &["b@good.test"]);
     let delivered = |queue: &mut Queue<Everywhere>, attempt| {
-        let outcomes = vec![(0, Outcome::Delivered)];
-        queue.handle(Input::Ended { attempt, outcomes }, now);
+        let outcomes = vec![(0, Outcome::Delivered.into())];
+        ended(queue, attempt, outcomes, now);
     };
     let soon = now + progress::OUTCOME_WAIT;
     delivered(&mut queue, 1);

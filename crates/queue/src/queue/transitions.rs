@@ -3,7 +3,7 @@
 use super::*;
 use crate::Standing;
 use crate::table::{self, Row};
-use mail::{Class, Status};
+use mail::{Class, Outcome, Status};
 use std::borrow::Cow;
 
 const HEAD: &str = "\
@@ -104,8 +104,8 @@ impl Desk {
             Output::NeedHeader { .. } => "read the header section".into(),
             Output::Event(event) => match event {
                 Event::Outcome {
-                    mailbox, outcome, ..
-                } => format!("log {} {}", mailbox.local_part, word(&outcome)),
+                    mailbox, ending, ..
+                } => format!("log {} {}", mailbox.local_part, word(&ending.outcome)),
                 Event::Accepted { .. } => "log accepted".into(),
                 Event::DsnQueued { .. } => "log report".into(),
                 Event::Ended { .. } => "log ended".into(),
@@ -132,9 +132,10 @@ impl Desk {
     fn end(&mut self, recipient: u32, outcome: Option<Outcome>) {
         let attempt = self.attempt_of(recipient).unwrap_or(999);
         self.attempts.retain(|(number, _)| *number != attempt);
-        let outcomes = outcome.map(|outcome| (recipient, outcome));
+        let outcomes = outcome.map(|outcome| (recipient, outcome.into()));
         self.tell(Input::Ended {
             attempt,
+            host: Host::default(),
             outcomes: outcomes.into_iter().collect(),
         });
     }
@@ -341,7 +342,8 @@ const HAPPENING: [Happens; 17] = [
     ("an attempt that nobody made ends", |d| {
         d.tell(Input::Ended {
             attempt: 999,
-            outcomes: vec![(0, Outcome::Delivered)],
+            host: Host::default(),
+            outcomes: vec![(0, Outcome::Delivered.into())],
         });
     }),
 ];

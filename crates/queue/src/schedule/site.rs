@@ -3,7 +3,7 @@
 //! A site is a destination as routing gives it. (The set of a domain's MX hosts is what windows should be
 //! about; it is known only after DNS, and its place is [`Sites::learn`].)
 
-use mail::{Cause, Class, Destination, Outcome, QueueId, Time};
+use mail::{Cause, Class, Destination, Ending, Outcome, QueueId, Time};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
@@ -158,14 +158,14 @@ impl Sites {
 
     /// Learns from outcomes: the window grows by one with success; when the site as a whole was of no use
     /// it shrinks and the site is left alone for a while.
-    pub fn learn(&mut self, destination: &Destination, outcomes: &[(u32, Outcome)], now: Time) {
+    pub fn learn(&mut self, destination: &Destination, outcomes: &[(u32, Ending)], now: Time) {
         let pause_min = self.pause_min;
         let Some(site) = self.known.get_mut(destination) else {
             return;
         };
         let trouble = outcomes
             .iter()
-            .map(|(_, outcome)| session_trouble(outcome))
+            .map(|(_, ending)| session_trouble(&ending.outcome))
             .collect::<Option<Vec<&Cause>>>();
         match trouble.as_deref() {
             Some([cause, ..]) => {

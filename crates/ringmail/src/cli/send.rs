@@ -4,7 +4,7 @@ use super::{DONE, NO, NO_DAEMON, TEMPORARY, USAGE};
 use crate::config::Config;
 use crate::drive::clock::Clock;
 use clap::Args;
-use mail::{Mailbox, Outcome, ReversePath, Time};
+use mail::{Ending, Mailbox, Outcome, ReversePath, Time};
 use smtp::client::{Dialect, Message, Output, Parameters, Session};
 use smtp::content::Stuffing;
 use std::io::{Read, Write};
@@ -133,10 +133,10 @@ fn talk(
     }
 }
 
-fn tell(forward_paths: &[Mailbox], outcomes: &[Outcome]) -> u8 {
+fn tell(forward_paths: &[Mailbox], outcomes: &[Ending]) -> u8 {
     let mut code = DONE;
     for (forward_path, outcome) in forward_paths.iter().zip(outcomes) {
-        match outcome {
+        match &outcome.outcome {
             Outcome::Delivered => println!("{forward_path}: accepted"),
             Outcome::Deferred(cause) => {
                 println!("{forward_path}: not now ({})", cause.status());

@@ -5,18 +5,18 @@
 use super::arrow::{Heard, Receiver, Sender};
 use super::client::{Source, SourceContent};
 use crate::ipc::deliver::{Attempt, Ended};
-use mail::Outcome;
+use mail::{Ending, Host};
 use std::fs::File;
 use tokio::task::JoinSet;
 
-/// Takes attempts until the arrow ends. `attempt` makes one: outcomes by recipient number; recipients that it
-/// does not name stay undecided.
+/// Takes attempts until the arrow ends. `attempt` makes one: where it ended, and outcomes by recipient number;
+/// recipients that it does not name stay undecided.
 pub async fn serve<F>(
     sender: Sender<Ended>,
     mut receiver: Receiver<Attempt>,
     attempt: impl Fn(Attempt, Source) -> F,
 ) where
-    F: Future<Output = Vec<(u32, Outcome)>> + 'static,
+    F: Future<Output = (Host, Vec<(u32, Ending)>)> + 'static,
 {
     let mut under_way = JoinSet::new();
     loop {
@@ -27,11 +27,14 @@ pub async fn serve<F>(
                 let (number, sender) = (heard.head.attempt, sender.clone());
                 // A body that was announced and did not come: all undecided.
                 let Some((asked, source)) = source_of(heard) else {
-                    tell(&sender, number, Vec::new());
+                    tell(&sender, number, Host::default(), Vec::new());
                     continue;
                 };
                 let attempt = attempt(asked, source);
-                under_way.spawn_local(async move { tell(&sender, number, attempt.await) });
+                under_way.spawn_local(async move {
+                    let (host, outcomes) = attempt.await;
+                    tell(&sender, number, host, outcomes);
+                });
             }
             // Ended ones are forgotten as they end.
             Some(_) = under_way.join_next() => {}
@@ -49,12 +52,17 @@ fn source_of(heard: Heard<Attempt>) -> Option<(Attempt, Source)> {
     Some((heard.head, Source { trace, content }))
 }
 
-fn tell(sender: &Sender<Ended>, attempt: u64, outcomes: Vec<(u32, Outcome)>) {
-    let ended = Ended { attempt, outcomes };
+fn tell(sender: &Sender<Ended>, attempt: u64, host: Host, outcomes: Vec<(u32, Ending)>) {
+    let ended = Ended {
+        attempt,
+        host,
+        outcomes,
+    };
     if sender.say(&ended, &[], None).is_err() {
         // Outcomes too large to say: queue takes those not named as undecided.
         let none = Ended {
             attempt,
+            host: Host::default(),
             outcomes: Vec::new(),
         };
         let _ = sender.say(&none, &[], None);

@@ -3,7 +3,7 @@
 
 use super::clock::Clock;
 use super::edge::Stream;
-use mail::{Cause, Class, Outcome, Status, Time};
+use mail::{Cause, Class, Ending, Host, Outcome, Status, Time};
 use smtp::client::{Message, Output, Parameters, Session};
 use smtp::content::Stuffing;
 use std::borrow::Cow;
@@ -77,6 +77,7 @@ pub struct Connection {
     session: Session,
     input: Vec<u8>,
     clock: Clock,
+    host: Host,
     /// The host is one of a private network.
     inner: bool,
 }
@@ -84,20 +85,21 @@ pub struct Connection {
 /// How one message went.
 pub enum Went {
     /// An outcome for each recipient.
-    Outcomes(Vec<Outcome>),
+    Outcomes(Vec<Ending>),
     /// The session was of no use before anything was decided; another host may be.
     Unusable(Cause),
 }
 
 impl Connection {
-    /// A connection that was just made.
-    pub fn new(stream: Box<dyn Stream>, parameters: Parameters, clock: Clock) -> Self {
+    /// A connection to this host that was just made.
+    pub fn new(stream: Box<dyn Stream>, host: Host, parameters: Parameters, clock: Clock) -> Self {
         let session = Session::new(parameters, Time::from_micros(clock.now_micros()));
         Self {
             stream,
             session,
             input: Vec::new(),
             clock,
+            host,
             inner: false,
         }
     }
@@ -106,6 +108,11 @@ impl Connection {
     pub fn to_inner_host(mut self) -> Self {
         self.inner = true;
         self
+    }
+
+    /// Whom it is to.
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 
     /// Whether it can take another message.
@@ -120,8 +127,11 @@ impl Connection {
             return went;
         }
         match went {
-            Went::Outcomes(outcomes) => {
-                Went::Outcomes(outcomes.into_iter().map(Outcome::from_inner).collect())
+            Went::Outcomes(mut outcomes) => {
+                for ending in &mut outcomes {
+                    ending.outcome.mark_inner();
+                }
+                Went::Outcomes(outcomes)
             }
             Went::Unusable(mut cause) => {
                 if let Cause::Reply(reply) = &mut cause {
@@ -178,7 +188,7 @@ impl Connection {
                 );
                 return match message {
                     Some(_) => Went::Unusable(cause),
-                    None => Went::Outcomes(vec![Outcome::Deferred(cause); recipients]),
+                    None => Went::Outcomes(vec![Outcome::Deferred(cause).into(); recipients]),
                 };
             }
             self.turn().await;

@@ -54,6 +54,16 @@ pub enum NoAnswer {
     Later,
 }
 
+impl NoAnswer {
+    /// For the log.
+    pub const fn words(self) -> &'static str {
+        match self {
+            NoAnswer::NotFound => "the name does not exist, or has no address",
+            NoAnswer::Later => "DNS did not answer",
+        }
+    }
+}
+
 /// MX records: preference and exchange, as DNS has them.
 pub type MxRecords = Vec<(u16, Box<str>)>;
 

@@ -15,6 +15,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("finding", "what the spool found, in words"),
     ("forward_path", "the recipient"),
     ("helo", "what the client called itself; not to be believed"),
+    (
+        "host",
+        "the host that an attempt was made at, the last of several: its name or its socket",
+    ),
     ("keys", "which keys, separated by blanks"),
     ("listener", "what the listener is for: mx, submission"),
     ("messages", "how many messages"),
@@ -26,7 +30,10 @@ pub const FIELDS: &[(&str, &str)] = &[
         "pause_ms",
         "how long until it is started again, in milliseconds",
     ),
-    ("peer_ip", "the client's address"),
+    (
+        "peer_ip",
+        "the client's address; of an attempt that of the next hop",
+    ),
     ("pid", "the process"),
     ("place", "where in the program"),
     ("process", "the role that was started or ended"),
@@ -35,6 +42,10 @@ pub const FIELDS: &[(&str, &str)] = &[
         "the message's name for ever: the token in the 250 after content",
     ),
     ("recipients", "how many recipients"),
+    (
+        "reply",
+        "what the next hop said as it took the message, or the file that it lies in",
+    ),
     (
         "reverse_path",
         "whom failures go to; empty for the null reverse-path",

@@ -1,6 +1,6 @@
 //! queue ─deliver─▶ local, relay: take this message there. The outcome is the answer, the only way back.
 
-use mail::{Destination, Mailbox, Outcome, QueueId, ReversePath};
+use mail::{Destination, Ending, Host, Mailbox, QueueId, ReversePath};
 use serde::{Deserialize, Serialize};
 
 /// What queue asks a transport.
@@ -32,6 +32,8 @@ pub struct Attempt {
 pub struct Ended {
     /// The attempt.
     pub attempt: u64,
+    /// The host that it ended at.
+    pub host: Host,
     /// How it ended for each recipient; those not named stay undecided.
-    pub outcomes: Vec<(u32, Outcome)>,
+    pub outcomes: Vec<(u32, Ending)>,
 }

@@ -10,10 +10,10 @@ use crate::drive::clock::Clock;
 use crate::drive::edge::Mailboxes;
 use crate::drive::maildir::Delivery;
 use crate::drive::{arrow, attempts};
-use crate::event::{self, Event};
+use crate::event;
 use crate::ipc::deliver::Attempt;
 use crate::ipc::spawn::{Arrow, FromRole, Situation, ToRole};
-use mail::{Cause, Class, Destination, LmtpSocket, Mailbox, Outcome, Status};
+use mail::{Cause, Class, Destination, Detail, Ending, Host, LmtpSocket, Mailbox, Outcome, Status};
 use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
 use std::io;
@@ -74,12 +74,19 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
     Ok(())
 }
 
-async fn attempt(shared: Rc<Shared>, attempt: Attempt, source: Source) -> Vec<(u32, Outcome)> {
+async fn attempt(
+    shared: Rc<Shared>,
+    attempt: Attempt,
+    source: Source,
+) -> (Host, Vec<(u32, Ending)>) {
     match attempt.destination.clone() {
-        Destination::Maildir(path) => into_maildir(&shared, attempt, &path, Arc::new(source)).await,
+        Destination::Maildir(path) => {
+            let outcomes = into_maildir(&shared, attempt, &path, Arc::new(source)).await;
+            (Host::default(), outcomes)
+        }
         Destination::Lmtp(socket) => by_lmtp(&shared, attempt, &socket, source).await,
         // Not ours to deliver.
-        Destination::Mx(_) | Destination::SmartHost(..) => Vec::new(),
+        Destination::Mx(_) | Destination::SmartHost(..) => (Host::default(), Vec::new()),
     }
 }
 
@@ -88,7 +95,7 @@ async fn into_maildir(
     attempt: Attempt,
     path: &str,
     source: Arc<Source>,
-) -> Vec<(u32, Outcome)> {
+) -> Vec<(u32, Ending)> {
     let mut waiting = Vec::new();
     for (number, mailbox) in &attempt.recipients {
         let delivery = Delivery {
@@ -108,7 +115,10 @@ async fn into_maildir(
         let Ok(result) = answered.await else { continue };
         outcomes.push((
             number,
-            result.map_or_else(|e| refused_by_disk(&e), |file| delivered(shared, &file)),
+            match result {
+                Ok(file) => delivered(shared, &file),
+                Err(error) => refused_by_disk(path, &error),
+            },
         ));
     }
     outcomes
@@ -120,19 +130,18 @@ fn file_name(attempt: &Attempt, recipient: u32, hostname: &str) -> String {
     format!("{secs}.Q{}R{recipient}.{hostname}", attempt.queue_id)
 }
 
-fn delivered(shared: &Shared, file: &std::path::Path) -> Outcome {
+fn delivered(shared: &Shared, file: &std::path::Path) -> Ending {
     if shared.say_where {
         crate::cli::try_it::say_arrival(file);
     }
-    Outcome::Delivered
+    Ending {
+        outcome: Outcome::Delivered,
+        detail: Detail::new(&file.to_string_lossy()),
+    }
 }
 
-/// Trouble with the disk is never the message's fault: it is tried again.
-fn refused_by_disk(error: &io::Error) -> Outcome {
-    event::say(&Event::Trouble {
-        place: "maildir",
-        cause: error.to_string(),
-    });
+/// Trouble with the disk is never the message's fault: it is tried again. What it was is for the log only.
+fn refused_by_disk(path: &str, error: &io::Error) -> Ending {
     let full = matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
@@ -145,7 +154,14 @@ fn refused_by_disk(error: &io::Error) -> Outcome {
             "the mailbox cannot be written now",
         )
     };
-    Outcome::Deferred(Cause::Ours(status, Cow::Borrowed(text)))
+    deferred(status, text, &format!("{path}: {error}"))
+}
+
+fn deferred(status: Status, text: &'static str, detail: &str) -> Ending {
+    Ending {
+        outcome: Outcome::Deferred(Cause::Ours(status, Cow::Borrowed(text))),
+        detail: Detail::new(detail),
+    }
 }
 
 async fn by_lmtp(
@@ -153,7 +169,11 @@ async fn by_lmtp(
     attempt: Attempt,
     socket: &LmtpSocket,
     source: Source,
-) -> Vec<(u32, Outcome)> {
+) -> (Host, Vec<(u32, Ending)>) {
+    let host = Host {
+        name: Detail::new(&socket.to_string()),
+        ip: None,
+    };
     let (numbers, forward_paths): (Vec<u32>, Vec<Mailbox>) = attempt.recipients.into_iter().unzip();
     let connecting = tokio::time::timeout(CONNECT_WAIT, shared.mailboxes.connect(socket)).await;
     let outcomes = match connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
@@ -162,7 +182,7 @@ async fn by_lmtp(
                 hostname: (*shared.config.hostname).into(),
                 dialect: Dialect::Lmtp,
             };
-            let mut connection = Connection::new(stream, parameters, shared.clock);
+            let mut connection = Connection::new(stream, host.clone(), parameters, shared.clock);
             let message = Message {
                 reverse_path: attempt.reverse_path,
                 forward_paths,
@@ -173,21 +193,15 @@ async fn by_lmtp(
             tokio::task::spawn_local(connection.quit());
             match went {
                 Went::Outcomes(outcomes) => outcomes,
-                Went::Unusable(cause) => vec![Outcome::Deferred(cause); numbers.len()],
+                Went::Unusable(cause) => vec![Outcome::Deferred(cause).into(); numbers.len()],
             }
         }
         Err(error) => {
-            event::say(&Event::Trouble {
-                place: "lmtp",
-                cause: error.to_string(),
-            });
             let status = Status::new(Class::Transient, 4, 1);
-            let cause = Cause::Ours(
-                status,
-                Cow::Borrowed("the mailbox server cannot be reached"),
-            );
-            vec![Outcome::Deferred(cause); numbers.len()]
+            let text = "the mailbox server cannot be reached";
+            let cause = deferred(status, text, &format!("{socket}: {error}"));
+            vec![cause; numbers.len()]
         }
     };
-    numbers.into_iter().zip(outcomes).collect()
+    (host, numbers.into_iter().zip(outcomes).collect())
 }

@@ -13,7 +13,9 @@ use crate::drive::{arrow, attempts};
 use crate::event::{self, Event};
 use crate::ipc::deliver::Attempt;
 use crate::ipc::spawn::{Arrow, FromRole, ToRole};
-use mail::{Cause, Class, Destination, Domain, Mailbox, Outcome, Status};
+use mail::{
+    Cause, Class, Destination, Detail, Domain, Ending, Host, Mailbox, Outcome, QueueId, Status,
+};
 use policy::{MxOrder, mx_order};
 use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
@@ -110,96 +112,152 @@ pub async fn run(
     Ok(())
 }
 
-async fn attempt(shared: Rc<Shared>, attempt: Attempt, source: Source) -> Vec<(u32, Outcome)> {
+async fn attempt(
+    shared: Rc<Shared>,
+    attempt: Attempt,
+    source: Source,
+) -> (Host, Vec<(u32, Ending)>) {
     let (numbers, forward_paths): (Vec<u32>, Vec<Mailbox>) = attempt.recipients.into_iter().unzip();
-    let message = Message {
-        reverse_path: attempt.reverse_path,
-        forward_paths,
-        octets: source.octets(),
-        eight_bit: attempt.eight_bit,
+    let sending = Sending {
+        shared,
+        queue_id: attempt.queue_id,
+        destination: attempt.destination,
+        message: Message {
+            reverse_path: attempt.reverse_path,
+            forward_paths,
+            octets: source.octets(),
+            eight_bit: attempt.eight_bit,
+        },
+        source,
     };
-    let outcomes = match send(&shared, &attempt.destination, &message, &source).await {
-        Ok(outcomes) => outcomes,
-        Err(outcome) => vec![outcome; numbers.len()],
+    let (host, outcomes) = match sending.run().await {
+        Ok(taken) => taken,
+        Err((host, outcome)) => (host, vec![outcome.into(); numbers.len()]),
     };
-    numbers.into_iter().zip(outcomes).collect()
+    (host, numbers.into_iter().zip(outcomes).collect())
 }
 
-/// Tries a kept connection, then each address of each host in turn; one outcome for all where nobody
-/// could be asked.
-async fn send(
-    shared: &Rc<Shared>,
-    destination: &Destination,
-    message: &Message,
-    source: &Source,
-) -> Result<Vec<Outcome>, Outcome> {
-    if let Some(connection) = take_idle(shared, destination)
-        && let Went::Outcomes(outcomes) =
-            deliver(shared, destination, connection, message, source).await
-        && !outcomes.iter().all(lost)
-    {
-        return Ok(outcomes);
-    }
-    let (hosts, port) = hosts(shared, destination).await?;
-    // A host without an address fails for good only where no other host gave hope.
-    let mut last = None;
-    let mut tried = 0;
-    for host in hosts {
-        let network = shared.network();
-        let addresses = match network.addresses(&host).await {
-            Ok(addresses) => addresses,
-            Err(why) => {
-                last.get_or_insert(unresolved(why));
-                continue;
-            }
-        };
-        for address in addresses {
-            tried += 1;
-            if tried > ADDRESSES_MAX {
-                return Err(last.unwrap_or_else(unreachable_now));
-            }
-            last = Some(unreachable_now());
-            let Some(connection) = connect(shared, address, port).await else {
-                continue;
-            };
-            match deliver(shared, destination, connection, message, source).await {
-                Went::Outcomes(outcomes) => return Ok(outcomes),
-                Went::Unusable(cause) => last = Some(Outcome::Deferred(cause)),
+/// One message on its way to one destination.
+struct Sending {
+    shared: Rc<Shared>,
+    queue_id: QueueId,
+    destination: Destination,
+    message: Message,
+    source: Source,
+}
+
+/// The host that decided, and what.
+type Decided = (Host, Vec<Ending>);
+/// The last host that was tried, and one outcome for all: nobody could be asked.
+type Undecided = (Host, Outcome);
+
+impl Sending {
+    /// Tries a kept connection, then each address of each host in turn.
+    async fn run(&self) -> Result<Decided, Undecided> {
+        let shared = &self.shared;
+        if let Some(connection) = take_idle(shared, &self.destination) {
+            let host = connection.host().clone();
+            match self.deliver(connection).await {
+                Went::Outcomes(outcomes) if !outcomes.iter().all(lost) => {
+                    return Ok((host, outcomes));
+                }
+                // As kept connections often are; a new one is made.
+                Went::Outcomes(_) => self.failed(&host, "the kept connection was lost"),
+                Went::Unusable(cause) => self.failed(&host, &words(&cause)),
             }
         }
+        let found = hosts(shared, &self.destination).await;
+        let (hosts, port) = found.map_err(|outcome| (Host::default(), outcome))?;
+        // A host without an address fails for good only where no other host gave hope.
+        let mut last = None;
+        let mut tried = 0;
+        for name in hosts {
+            let mut host = Host {
+                name: Detail::new(&name),
+                ip: None,
+            };
+            let addresses = match shared.network().addresses(&name).await {
+                Ok(addresses) => addresses,
+                Err(why) => {
+                    self.failed(&host, why.words());
+                    last.get_or_insert((host, unresolved(why)));
+                    continue;
+                }
+            };
+            for address in addresses {
+                tried += 1;
+                if tried > ADDRESSES_MAX {
+                    return Err(last.unwrap_or_else(nobody));
+                }
+                host.ip = Some(address);
+                last = Some((host.clone(), unreachable_now()));
+                let connection = match connect(shared, host.clone(), address, port).await {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        self.failed(&host, &error.to_string());
+                        continue;
+                    }
+                };
+                match self.deliver(connection).await {
+                    Went::Outcomes(outcomes) => return Ok((host, outcomes)),
+                    Went::Unusable(cause) => {
+                        self.failed(&host, &words(&cause));
+                        last = Some((host.clone(), Outcome::Deferred(cause)));
+                    }
+                }
+            }
+        }
+        Err(last.unwrap_or_else(nobody))
     }
-    Err(last.unwrap_or_else(unreachable_now))
+
+    /// For the log: this host was of no use.
+    fn failed(&self, host: &Host, cause: &str) {
+        event::say(&Event::HostFailed {
+            queue_id: self.queue_id,
+            next_hop: self.destination.to_string(),
+            host: host.name.to_string(),
+            peer_ip: host.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            cause: cause.into(),
+        });
+    }
+
+    /// Sends over one connection, and keeps it if it is still good.
+    async fn deliver(&self, mut connection: Connection) -> Went {
+        let shared = &self.shared;
+        let went = connection.deliver(self.message.clone(), &self.source).await;
+        if connection.is_usable() {
+            let mut idle = shared.idle.borrow_mut();
+            let kept = idle.entry(self.destination.clone()).or_default();
+            if kept.len() < IDLE_MAX {
+                kept.push((Instant::now(), connection));
+                shared.kept.notify_one();
+            } else {
+                tokio::task::spawn_local(connection.quit());
+            }
+        }
+        went
+    }
+}
+
+/// A cause as the log has it.
+fn words(cause: &Cause) -> String {
+    match cause {
+        Cause::Ours(_, words) => words.to_string(),
+        Cause::Reply(reply) => reply.to_string(),
+    }
+}
+
+fn nobody() -> Undecided {
+    (Host::default(), unreachable_now())
 }
 
 fn unreachable_now() -> Outcome {
     deferred(4, 1, "no next hop could be reached")
 }
 
-/// Sends over one connection, and keeps it if it is still good.
-async fn deliver(
-    shared: &Rc<Shared>,
-    destination: &Destination,
-    mut connection: Connection,
-    message: &Message,
-    source: &Source,
-) -> Went {
-    let went = connection.deliver(message.clone(), source).await;
-    if connection.is_usable() {
-        let mut idle = shared.idle.borrow_mut();
-        let kept = idle.entry(destination.clone()).or_default();
-        if kept.len() < IDLE_MAX {
-            kept.push((Instant::now(), connection));
-            shared.kept.notify_one();
-        } else {
-            tokio::task::spawn_local(connection.quit());
-        }
-    }
-    went
-}
-
 /// Whether the session was lost under the message, as a kept connection's often is.
-fn lost(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Deferred(Cause::Ours(status, _)) if *status == Status::new(Class::Transient, 4, 2))
+fn lost(ending: &Ending) -> bool {
+    matches!(&ending.outcome, Outcome::Deferred(Cause::Ours(status, _)) if *status == Status::new(Class::Transient, 4, 2))
 }
 
 fn take_idle(shared: &Shared, destination: &Destination) -> Option<Connection> {
@@ -284,26 +342,22 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
     }
 }
 
-async fn connect(shared: &Shared, address: IpAddr, port: u16) -> Option<Connection> {
+async fn connect(
+    shared: &Shared,
+    host: Host,
+    address: IpAddr,
+    port: u16,
+) -> io::Result<Connection> {
     let address = SocketAddr::new(address, port);
     let network = shared.network();
-    let stream = match tokio::time::timeout(CONNECT_WAIT, network.connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            event::say(&Event::Trouble {
-                place: "connect",
-                cause: format!("{address}: {error}"),
-            });
-            return None;
-        }
-        Err(_) => return None,
-    };
+    let connecting = tokio::time::timeout(CONNECT_WAIT, network.connect(address)).await;
+    let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
     let parameters = Parameters {
         hostname: (*shared.config.hostname).into(),
         dialect: Dialect::Smtp,
     };
-    let connection = Connection::new(stream, parameters, shared.clock);
-    Some(if policy::network::is_public(address.ip()) {
+    let connection = Connection::new(stream, host, parameters, shared.clock);
+    Ok(if policy::network::is_public(address.ip()) {
         connection
     } else {
         connection.to_inner_host()
@@ -313,7 +367,7 @@ async fn connect(shared: &Shared, address: IpAddr, port: u16) -> Option<Connecti
 fn unresolved(why: NoAnswer) -> Outcome {
     match why {
         NoAnswer::NotFound => failed(1, 2, "the domain does not exist"),
-        NoAnswer::Later => deferred(4, 3, "DNS did not answer"),
+        NoAnswer::Later => deferred(4, 3, why.words()),
     }
 }
 

@@ -64,8 +64,47 @@ fn run(dialect: Dialect, recipients: usize, script: &str, cut: usize) -> (String
     (sent.replace("\r\n", "|"), ended)
 }
 
-fn short(outcome: &Outcome) -> String {
-    match outcome {
+#[test]
+fn what_took_a_message_is_told_with_its_words_and_each_recipient_of_lmtp_has_its_own() {
+    let hello = "220 x\r\n250-x\r\n250 PIPELINING\r\n";
+    let taken = |dialect, ends: &str| {
+        let script = format!("{hello}250 a\r\n250 b\r\n250 c\r\n354 d\r\n{ends}");
+        let parameters = Parameters {
+            hostname: "me.test".into(),
+            dialect,
+        };
+        let mut session = Session::new(parameters, NOW);
+        let (mut used, mut message) = (0, Some(message(2)));
+        loop {
+            used += session.receive(&script.as_bytes()[used..], NOW);
+            while let Some(output) = session.poll() {
+                match output {
+                    Output::Idle => session.send(message.take().unwrap(), NOW),
+                    Output::Content => session.content_sent(NOW),
+                    Output::Outcomes(endings) => {
+                        let said = |ending: &Ending| ending.detail.to_string();
+                        return endings.iter().map(said).collect::<Vec<_>>();
+                    }
+                    output => panic!("{output:?}"),
+                }
+            }
+        }
+    };
+    assert_eq!(
+        taken(
+            Dialect::Smtp,
+            "250-2.0.0 Ok:\r\n250 2.0.0 queued as 4F2\r\n"
+        ),
+        ["250 2.0.0 Ok: queued as 4F2"; 2]
+    );
+    assert_eq!(
+        taken(Dialect::Lmtp, "250 2.1.5 in box\r\n250 again\r\n"),
+        ["250 2.1.5 in box", "250 again"]
+    );
+}
+
+fn short(ending: &Ending) -> String {
+    match &ending.outcome {
         Outcome::Delivered => "delivered".into(),
         Outcome::Deferred(cause) => format!("deferred {}", cause.status()),
         Outcome::Failed(cause) => format!("failed {}", cause.status()),
@@ -199,7 +238,7 @@ fn what_is_too_large_is_not_even_tried() {
     );
     assert_eq!(
         session.poll(),
-        Some(Output::Outcomes(vec![Outcome::Failed(TOO_LARGE)]))
+        Some(Output::Outcomes(vec![Outcome::Failed(TOO_LARGE).into()]))
     );
     assert_eq!(session.poll(), Some(Output::Idle));
 }

@@ -226,8 +226,8 @@ impl Desk {
     }
 }
 
-fn outcome(outcome: &Outcome) -> String {
-    match outcome {
+fn outcome(ending: &Ending) -> String {
+    match &ending.outcome {
         Outcome::Delivered => "delivered".into(),
         Outcome::Deferred(cause) => format!("deferred {}", cause.status()),
         Outcome::Failed(cause) => format!("failed {}", cause.status()),

@@ -1,7 +1,7 @@
 //! The brain's events, as the log has them.
 
 use crate::event::{self, Event};
-use mail::{Cause, Outcome};
+use mail::{Cause, Detail, Outcome};
 
 /// The brain's events, for the log.
 pub(super) fn tell(event: ::queue::Event) {
@@ -25,34 +25,45 @@ pub(super) fn tell(event: ::queue::Event) {
             mailbox,
             destination,
             attempt,
-            outcome,
+            host,
+            ending,
         } => {
             let forward_path = mailbox.to_string();
             let next_hop = destination.map(|d| d.to_string()).unwrap_or_default();
-            match outcome {
+            let peer_ip = host.ip.map(|ip| ip.to_string()).unwrap_or_default();
+            let host = host.name.to_string();
+            let detail = ending.detail;
+            match ending.outcome {
                 Outcome::Delivered => Event::RecipientDelivered {
                     queue_id,
                     forward_path,
                     next_hop,
+                    host,
+                    peer_ip,
                     attempt,
+                    reply: detail.to_string(),
                 },
                 Outcome::Deferred(cause) => {
-                    let (status, cause) = (cause.status().to_string(), words(&cause));
+                    let (status, cause) = (cause.status().to_string(), words(&cause, &detail));
                     Event::AttemptDeferred {
                         queue_id,
                         forward_path,
                         next_hop,
+                        host,
+                        peer_ip,
                         attempt,
                         status,
                         cause,
                     }
                 }
                 Outcome::Failed(cause) => {
-                    let (status, cause) = (cause.status().to_string(), words(&cause));
+                    let (status, cause) = (cause.status().to_string(), words(&cause, &detail));
                     Event::RecipientFailed {
                         queue_id,
                         forward_path,
                         next_hop,
+                        host,
+                        peer_ip,
                         attempt,
                         status,
                         cause,
@@ -67,9 +78,11 @@ pub(super) fn tell(event: ::queue::Event) {
     });
 }
 
-fn words(cause: &Cause) -> String {
+/// A cause as the log has it: with what stands behind it.
+fn words(cause: &Cause, detail: &Detail) -> String {
     match cause {
-        Cause::Ours(_, words) => words.to_string(),
+        Cause::Ours(_, words) if detail.as_str().is_empty() => words.to_string(),
+        Cause::Ours(_, words) => format!("{words}: {detail}"),
         Cause::Reply(reply) => format!("{} {}", reply.code, reply.text),
     }
 }

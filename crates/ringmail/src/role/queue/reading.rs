@@ -49,6 +49,7 @@ impl Desk {
                 (Reading::Attempt(record), None) => {
                     self.ended(Ended {
                         attempt: record.attempt,
+                        host: mail::Host::default(),
                         outcomes: Vec::new(),
                     });
                 }

@@ -6,7 +6,7 @@ use crate::drive::arrow::Sender;
 use crate::event::{self, Event};
 use crate::ipc::deliver::{Attempt, Ended};
 use ::queue::{Content, Input};
-use mail::QueueId;
+use mail::{Host, QueueId};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -110,6 +110,7 @@ impl Desk {
             let attempt = record.attempt;
             self.ended(Ended {
                 attempt,
+                host: Host::default(),
                 outcomes: Vec::new(),
             });
         }
@@ -123,6 +124,7 @@ impl Desk {
         if known(&mut self.local) || known(&mut self.relay) {
             self.handle(Input::Ended {
                 attempt: ended.attempt,
+                host: ended.host,
                 outcomes: ended.outcomes,
             });
         }
