@@ -1,5 +1,9 @@
 //! Where mail for an accepted mailbox is taken, and in which order its MX hosts are tried.
 
+mod ourselves;
+
+pub use ourselves::{Onward, Ourselves};
+
 use crate::address::{fold, without_detail};
 use crate::{Deliver, Parameters, Policy, Users};
 use mail::{Class, Destination, Domain, Mailbox, Route, Status};

@@ -83,6 +83,13 @@ pub struct Listen {
     pub submission: Vec<SocketAddr>,
 }
 
+impl Listen {
+    /// All of them.
+    pub fn all(&self) -> Vec<SocketAddr> {
+        self.mx.iter().chain(&self.submission).copied().collect()
+    }
+}
+
 /// Bounds.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -135,16 +135,18 @@ async fn live(seed: u64, plant: Option<Plant>) -> Result<Count, String> {
     disk.lie(plant.map(Plant::lies).unwrap_or_default());
     let (hops, mut hop_comes) = unbounded_channel();
     let quiet = Rc::new(Cell::new(false));
+    let ledger = Ledger::new();
     let outside = Rc::new(Outside {
         rng: RefCell::new(rng.fork()),
         hops,
         quiet: Rc::clone(&quiet),
+        ledger: ledger.clone(),
     });
     let world = Rc::new(World {
         disk: SharedDisk::new(disk),
         entrance: Entrance::default(),
         outside,
-        ledger: Ledger::new(),
+        ledger,
         plant,
         quiet: Rc::clone(&quiet),
         control: Rc::default(),

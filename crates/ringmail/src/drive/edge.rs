@@ -75,6 +75,8 @@ pub trait Network {
     fn addresses<'a>(&'a self, host: &'a str) -> Pending<'a, Result<Vec<IpAddr>, NoAnswer>>;
     /// Connects; the caller bounds how long that may take.
     fn connect(&self, address: SocketAddr) -> Pending<'_, io::Result<Box<dyn Stream>>>;
+    /// Whether an address is one of this machine.
+    fn is_here(&self, ip: IpAddr) -> bool;
     /// A number that nobody can guess.
     fn random(&self) -> u64;
 }

@@ -16,13 +16,13 @@ use crate::ipc::spawn::{Arrow, FromRole, ToRole};
 use mail::{
     Cause, Class, Destination, Detail, Domain, Ending, Host, Mailbox, Outcome, QueueId, Status,
 };
-use policy::{MxOrder, mx_order};
+use policy::{MxOrder, Onward, Ourselves, mx_order};
 use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -30,32 +30,40 @@ use tokio::time::Instant;
 
 /// How long one address may take to accept a connection; the next is tried then.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
-/// Addresses tried in one attempt.
+/// Addresses tried in one attempt, and hosts of one preference whose addresses are asked for.
 const ADDRESSES_MAX: usize = 10;
 /// How long a connection is kept for the next message to the same destination.
 const IDLE_KEEP: Duration = Duration::from_secs(5);
 /// Connections kept for one destination.
 const IDLE_MAX: usize = 20;
 /// RFC 5321 §4.5.4.2: SMTP's port.
-const SMTP_PORT: u16 = 25;
+pub const SMTP_PORT: u16 = 25;
 
 struct Shared {
     config: Config,
     clock: Clock,
-    /// The network, and where hosts that DNS names listen: 25, but in tests.
-    way: RefCell<(Rc<dyn Network>, u16)>,
+    way: RefCell<Way>,
     idle: RefCell<BTreeMap<Destination, Vec<(Instant, Connection)>>>,
     /// A connection was kept.
     kept: Notify,
 }
 
+/// The way out, as the configuration has it now.
+struct Way {
+    network: Rc<dyn Network>,
+    /// Where hosts that DNS names listen: 25, but in tests.
+    port: u16,
+    /// Where we listen ourselves.
+    listeners: Vec<SocketAddr>,
+}
+
 impl Shared {
     fn network(&self) -> Rc<dyn Network> {
-        Rc::clone(&self.way.borrow().0)
+        Rc::clone(&self.way.borrow().network)
     }
 
     fn port(&self) -> u16 {
-        self.way.borrow().1
+        self.way.borrow().port
     }
 }
 
@@ -66,7 +74,11 @@ pub async fn run(
     network: impl Fn(&Config) -> io::Result<Rc<dyn Network>>,
 ) -> io::Result<()> {
     let way = |config: &Config| -> io::Result<_> {
-        Ok((network(config)?, config.dns.smtp_port.unwrap_or(SMTP_PORT)))
+        Ok(Way {
+            network: network(config)?,
+            port: config.dns.smtp_port.unwrap_or(SMTP_PORT),
+            listeners: config.listen.all(),
+        })
     };
     let mut shared: Option<Rc<Shared>> = None;
     while let Some((order, fd)) = birth.orders().await? {
@@ -82,7 +94,7 @@ pub async fn run(
             ) => {
                 let config = crate::config::of_role(&configuration, &path, situation)?;
                 if let Some(shared) = known {
-                    // Name servers and their port are all of it that can change while relay lives.
+                    // Name servers, their port and our listeners are all of it that can change while relay lives.
                     shared.way.replace(way(&config)?);
                     continue;
                 }
@@ -167,31 +179,28 @@ impl Sending {
             }
         }
         let found = hosts(shared, &self.destination).await;
-        let (hosts, port) = found.map_err(|outcome| (Host::default(), outcome))?;
+        let (groups, port) = found.map_err(|outcome| (Host::default(), outcome))?;
         // A host without an address fails for good only where no other host gave hope.
         let mut last = None;
         let mut tried = 0;
-        for name in hosts {
-            let mut host = Host {
-                name: Detail::new(&name),
-                ip: None,
-            };
-            let addresses = match shared.network().addresses(&name).await {
-                Ok(addresses) => addresses,
-                Err(why) => {
-                    self.failed(&host, why.words());
-                    last.get_or_insert((host, unresolved(why)));
-                    continue;
+        for (number, names) in groups.iter().enumerate() {
+            let hosts = self.resolve(names, port, &mut last).await;
+            match self.onward(number == 0, &hosts) {
+                Onward::Try => {}
+                Onward::Stop => break,
+                Onward::Nowhere(status, text) => {
+                    let host = hosts.into_iter().next().map(|(host, _)| host);
+                    let cause = Cause::Ours(status, Cow::Borrowed(text));
+                    return Err((host.unwrap_or_default(), Outcome::Failed(cause)));
                 }
-            };
-            for address in addresses {
+            }
+            for (host, address) in hosts {
                 tried += 1;
                 if tried > ADDRESSES_MAX {
                     return Err(last.unwrap_or_else(nobody));
                 }
-                host.ip = Some(address);
                 last = Some((host.clone(), unreachable_now()));
-                let connection = match connect(shared, host.clone(), address, port).await {
+                let connection = match connect(shared, host.clone(), address).await {
                     Ok(connection) => connection,
                     Err(error) => {
                         self.failed(&host, &error.to_string());
@@ -208,6 +217,48 @@ impl Sending {
             }
         }
         Err(last.unwrap_or_else(nobody))
+    }
+
+    /// The addresses of hosts of one preference, each with its host.
+    async fn resolve(
+        &self,
+        names: &[String],
+        port: u16,
+        last: &mut Option<Undecided>,
+    ) -> Vec<(Host, SocketAddr)> {
+        let mut hosts = Vec::new();
+        for name in names.iter().take(ADDRESSES_MAX) {
+            let host = |ip| Host {
+                name: Detail::new(name),
+                ip,
+            };
+            match self.shared.network().addresses(name).await {
+                Ok(addresses) => hosts.extend(
+                    addresses
+                        .into_iter()
+                        .map(|ip| (host(Some(ip)), SocketAddr::new(ip, port))),
+                ),
+                Err(why) => {
+                    self.failed(&host(None), why.words());
+                    last.get_or_insert((host(None), unresolved(why)));
+                }
+            }
+        }
+        hosts
+    }
+
+    /// Whether hosts of one preference are tried. One that the configuration names is.
+    fn onward(&self, best: bool, hosts: &[(Host, SocketAddr)]) -> Onward {
+        if self.destination.is_inner() {
+            return Onward::Try;
+        }
+        let way = self.shared.way.borrow();
+        let ourselves = Ourselves {
+            listeners: &way.listeners,
+            is_here: &|ip| way.network.is_here(ip),
+        };
+        let targets: Vec<SocketAddr> = hosts.iter().map(|(_, target)| *target).collect();
+        ourselves.onward(best, &targets)
     }
 
     /// For the log: this host was of no use.
@@ -306,15 +357,18 @@ fn take_old(shared: &Shared) -> Vec<Connection> {
     old
 }
 
-/// The hosts to try, in order, and their port.
-async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String>, u16), Outcome> {
+/// The hosts to try by preference, the best first, and their port.
+async fn hosts(
+    shared: &Shared,
+    destination: &Destination,
+) -> Result<(Vec<Vec<String>>, u16), Outcome> {
     let domain = match destination {
-        Destination::SmartHost(host, port) => return Ok((vec![host.to_string()], *port)),
+        Destination::SmartHost(host, port) => return Ok((vec![vec![host.to_string()]], *port)),
         Destination::Mx(Domain::Ipv4(address)) => {
-            return Ok((vec![address.to_string()], shared.port()));
+            return Ok((vec![vec![address.to_string()]], shared.port()));
         }
         Destination::Mx(Domain::Ipv6(address)) => {
-            return Ok((vec![address.to_string()], shared.port()));
+            return Ok((vec![vec![address.to_string()]], shared.port()));
         }
         Destination::Mx(domain @ Domain::Name(_)) => domain,
         Destination::Mx(Domain::General(..)) | Destination::Maildir(_) | Destination::Lmtp(_) => {
@@ -333,7 +387,10 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
         |below: usize| usize::try_from(network.random() % below.max(1) as u64).unwrap_or(0);
     match mx_order(domain, &records, &own, &mut random) {
         MxOrder::Hosts(groups) => Ok((
-            groups.iter().flatten().map(ToString::to_string).collect(),
+            groups
+                .iter()
+                .map(|group| group.iter().map(ToString::to_string).collect())
+                .collect(),
             shared.port(),
         )),
         MxOrder::Nowhere(status, text) => {
@@ -342,13 +399,7 @@ async fn hosts(shared: &Shared, destination: &Destination) -> Result<(Vec<String
     }
 }
 
-async fn connect(
-    shared: &Shared,
-    host: Host,
-    address: IpAddr,
-    port: u16,
-) -> io::Result<Connection> {
-    let address = SocketAddr::new(address, port);
+async fn connect(shared: &Shared, host: Host, address: SocketAddr) -> io::Result<Connection> {
     let network = shared.network();
     let connecting = tokio::time::timeout(CONNECT_WAIT, network.connect(address)).await;
     let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;

@@ -23,6 +23,9 @@ pub const GONE: &str = "gone.test";
 /// A domain that takes no mail, and says so in DNS.
 pub const NULL_MX: &str = "nomail.test";
 
+/// A domain whose only MX is this machine, under another name: nothing may come of it but reports.
+pub const BACK: &str = "back.test";
+
 /// Where a copy of a message must end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -122,6 +125,7 @@ pub fn mx(domain: &str) -> Option<Vec<(u16, Box<str>)>> {
         // Of the last its own address counts; the first does not exist at all.
         GONE | "far3.test" => None,
         NULL_MX => Some(vec![(0, ".".into())]),
+        BACK => Some(vec![(10, "other.back.test.".into())]),
         DEAD => Some(vec![(10, "a.dead.test.".into())]),
         _ => Some(vec![
             (20, format!("b.{domain}.").into()),
@@ -134,6 +138,7 @@ pub fn mx(domain: &str) -> Option<Vec<(u16, Box<str>)>> {
 pub fn address(host: &str) -> Option<IpAddr> {
     let host = host.trim_end_matches('.');
     let last = match host {
+        "other.back.test" => return Some(Ipv4Addr::LOCALHOST.into()),
         "far3.test" => 30,
         "a.dead.test" => 200,
         _ => {

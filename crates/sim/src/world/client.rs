@@ -1,7 +1,7 @@
 //! Clients: they send mail in every way that clients do, cut connections, stall, try what is not allowed, and
 //! know what they were answered.
 
-use super::chart::{self, DEAD, FAR, GONE, NULL_MX, RECIPIENTS_MAX, SESSIONS_MAX};
+use super::chart::{self, BACK, DEAD, FAR, GONE, NULL_MX, RECIPIENTS_MAX, SESSIONS_MAX};
 use super::ledger::{Ended, Ledger, Sent};
 use super::net::Entrance;
 use super::wire::Wire;
@@ -91,10 +91,11 @@ fn address(friend: bool, rng: &mut Rng) -> String {
         0 => (*rng.pick(&["nobody@home.test", "nobody@lists.test"])).into(),
         1 if !friend => "x@far1.test".into(),
         1..=3 if friend => {
-            let domain = match rng.below(12) {
+            let domain = match rng.below(13) {
                 0 => DEAD,
                 1 => GONE,
                 2 => NULL_MX,
+                3 => BACK,
                 _ => rng.pick(&FAR),
             };
             let user = *rng.pick(&["good", "bad", "full", "other", "x"]);
@@ -113,7 +114,7 @@ fn content(id: &str, flawed: bool, rng: &mut Rng) -> Vec<u8> {
     };
     let end = content.len() as u64 + octets;
     while (content.len() as u64) < end {
-        match rng.below(12) {
+        match rng.below(13) {
             0 => content.extend_from_slice(b".\r\n"),
             1 => content.extend_from_slice(b"..x\r\n"),
             2 => content.extend_from_slice(b"\xc3\xa9\xff\r\n"),

@@ -2,6 +2,7 @@
 
 use super::chart;
 use super::hop::{Hop, Manner};
+use super::ledger::Ledger;
 use super::wire::PIPE_OCTETS;
 use crate::rng::Rng;
 use ringmail::drive::edge::{Door, Doors, MxRecords, Network, NoAnswer, Pending, Stream};
@@ -136,6 +137,8 @@ pub struct Outside {
     pub hops: UnboundedSender<Hop>,
     /// Whether everything works.
     pub quiet: Rc<Cell<bool>>,
+    /// Where it is said what must not be.
+    pub ledger: Ledger,
 }
 
 impl Outside {
@@ -198,8 +201,15 @@ impl Network for Outside {
             if chart::address("a.dead.test") == Some(address.ip()) {
                 std::future::pending::<()>().await;
             }
+            if address.ip().is_loopback() {
+                self.ledger.wrong("the machine sent mail to itself".into());
+            }
             self.meet(Manner::Smtp).await
         })
+    }
+
+    fn is_here(&self, ip: IpAddr) -> bool {
+        ip.is_loopback()
     }
 
     fn random(&self) -> u64 {

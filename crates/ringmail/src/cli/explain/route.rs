@@ -6,11 +6,14 @@ use crate::cli::{DONE, NO, TEMPORARY, USAGE};
 use crate::config::Config;
 use crate::drive::connection::refusal_reply;
 use crate::drive::edge::{Internet, Network, NoAnswer};
+use crate::role::relay::SMTP_PORT;
 use clap::Args;
 use mail::{Destination, Domain, ForwardPath, Recipient, ReversePath};
-use policy::{Client, Decision, Listener, MxOrder, Policy, Refusal, Step, mx_order};
+use policy::{
+    Client, Decision, Listener, MxOrder, Onward, Ourselves, Policy, Refusal, Step, mx_order,
+};
 use serde_json::json;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Whose mail.
 #[derive(Args)]
@@ -26,7 +29,16 @@ pub struct Route {
 struct Host {
     preference: usize,
     name: String,
-    addresses: Result<Vec<IpAddr>, NoAnswer>,
+    addresses: Result<Vec<IpAddr>, Unfit>,
+}
+
+/// Why a host is not tried.
+#[derive(PartialEq, Eq)]
+enum Unfit {
+    /// DNS gives no address of it.
+    Unknown(NoAnswer),
+    /// It, or another of its preference, is this host.
+    Ourselves,
 }
 
 /// Explains it.
@@ -115,7 +127,7 @@ fn one(config: &Config, policy: &Policy, recipient: &Recipient, no_dns: bool, js
         Ok(hosts)
             if hosts
                 .iter()
-                .any(|host| host.addresses == Err(NoAnswer::Later)) =>
+                .any(|host| host.addresses == Err(Unfit::Unknown(NoAnswer::Later))) =>
         {
             (TEMPORARY, Some("DNS does not answer now".to_owned()))
         }
@@ -143,8 +155,9 @@ fn one(config: &Config, policy: &Policy, recipient: &Recipient, no_dns: bool, js
                 .map(ToString::to_string)
                 .collect::<Vec<_>>()
                 .join(", "),
-            Err(NoAnswer::NotFound) => "has no address".into(),
-            Err(NoAnswer::Later) => "DNS does not answer now".into(),
+            Err(Unfit::Unknown(NoAnswer::NotFound)) => "has no address".into(),
+            Err(Unfit::Unknown(NoAnswer::Later)) => "DNS does not answer now".into(),
+            Err(Unfit::Ourselves) => "left out: mail would come back to this host".into(),
         };
         print_step(&format!("host {}", host.preference), &host.name, &addresses);
     }
@@ -180,15 +193,50 @@ async fn ask(
     };
     let mut hosts = Vec::new();
     for (group, names) in groups.into_iter().enumerate() {
+        let mut equal = Vec::new();
         for name in names {
-            hosts.push(Host {
+            equal.push(Host {
                 preference: group + 1,
-                addresses: network.addresses(&name).await,
+                addresses: network.addresses(&name).await.map_err(Unfit::Unknown),
                 name,
             });
         }
+        match onward(config, network, destination, group == 0, &equal) {
+            Onward::Try => hosts.append(&mut equal),
+            Onward::Stop => {
+                for host in &mut equal {
+                    host.addresses = Err(Unfit::Ourselves);
+                }
+                hosts.append(&mut equal);
+                break;
+            }
+            Onward::Nowhere(status, text) => return Err((NO, format!("{status} {text}"))),
+        }
     }
     Ok(hosts)
+}
+
+/// As relay judges it.
+fn onward(
+    config: &Config,
+    network: &dyn Network,
+    destination: &Destination,
+    best: bool,
+    hosts: &[Host],
+) -> Onward {
+    if destination.is_inner() {
+        return Onward::Try;
+    }
+    let port = config.dns.smtp_port.unwrap_or(SMTP_PORT);
+    let ourselves = Ourselves {
+        listeners: &config.listen.all(),
+        is_here: &|ip| network.is_here(ip),
+    };
+    let addresses = hosts
+        .iter()
+        .flat_map(|host| host.addresses.iter().flatten());
+    let targets: Vec<SocketAddr> = addresses.map(|ip| SocketAddr::new(*ip, port)).collect();
+    ourselves.onward(best, &targets)
 }
 
 async fn by_preference(

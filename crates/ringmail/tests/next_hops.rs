@@ -1,0 +1,294 @@
+//! relay against next hops of a small virtual world: what it answers to queue and what it says in the log tell which
+//! host did what; and mail is not sent to ourselves under another name.
+
+use mail::{Destination, Domain, Ending, Host, Mailbox, Outcome, QueueId, ReversePath};
+use ringmail::drive::arrow;
+use ringmail::drive::birth::Birth;
+use ringmail::drive::clock::Clock;
+use ringmail::drive::edge::{MxRecords, Network, NoAnswer, Pending, Stream};
+use ringmail::event;
+use ringmail::ipc::deliver::{Attempt, Ended};
+use ringmail::ipc::spawn::{Arrow, FromRole, Situation, ToRole};
+use ringmail::role;
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use sys::socket::{Kind, pair};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+
+const ORDERS: &str = "hostname = \"mx.home.test\"\n[listen]\nmx = \"[::]:25\"\n[relay]\nfrom = [\"10.0.0.0/8\"]\n\
+    [domain.\"home.test\"]\nusers = [\"u\"]\naliases = { postmaster = \"u\" }\ndeliver = \"maildir:/m/{domain}/{user}\"\n";
+
+/// Hosts by their addresses: what each says to EHLO and to the end of content; nothing where nobody listens.
+struct World {
+    mx: &'static [(u16, &'static str)],
+    hosts: &'static [(&'static str, &'static str, &'static [&'static str])],
+    here: &'static str,
+    connected: RefCell<Vec<SocketAddr>>,
+}
+
+impl Network for World {
+    fn mx<'a>(&'a self, _: &'a str) -> Pending<'a, Result<MxRecords, NoAnswer>> {
+        let records = self.mx.iter().map(|(n, host)| (*n, (*host).into()));
+        Box::pin(std::future::ready(Ok(records.collect())))
+    }
+
+    fn addresses<'a>(&'a self, host: &'a str) -> Pending<'a, Result<Vec<IpAddr>, NoAnswer>> {
+        let found = self.hosts.iter().find(|(name, ..)| *name == host);
+        let addresses = found.map(|(_, ip, _)| vec![ip.parse().unwrap()]);
+        Box::pin(std::future::ready(addresses.ok_or(NoAnswer::Later)))
+    }
+
+    fn connect(&self, address: SocketAddr) -> Pending<'_, io::Result<Box<dyn Stream>>> {
+        self.connected.borrow_mut().push(address);
+        let ip = address.ip().to_string();
+        let said = self
+            .hosts
+            .iter()
+            .find(|(_, host, _)| *host == ip)
+            .unwrap()
+            .2;
+        Box::pin(async move {
+            if said.is_empty() {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            let (ours, theirs) = duplex(64 * 1024);
+            tokio::task::spawn_local(serve(theirs, said));
+            Ok(Box::new(ours) as Box<dyn Stream>)
+        })
+    }
+
+    fn is_here(&self, ip: IpAddr) -> bool {
+        ip.to_string() == self.here
+    }
+
+    fn random(&self) -> u64 {
+        0
+    }
+}
+
+/// A next hop: greets with the first, answers EHLO with the second and content with the third.
+async fn serve(stream: DuplexStream, said: &'static [&'static str]) -> Option<()> {
+    let mut stream = BufReader::new(stream);
+    let mut say = async |stream: &mut BufReader<DuplexStream>, text: &str| {
+        stream
+            .write_all(format!("{text}\r\n").as_bytes())
+            .await
+            .ok()
+    };
+    say(&mut stream, said[0]).await?;
+    let mut content = false;
+    loop {
+        let mut line = Vec::new();
+        if stream.read_until(b'\n', &mut line).await.ok()? == 0 {
+            return None;
+        }
+        let line = String::from_utf8_lossy(&line);
+        match line.get(..4).unwrap_or_default() {
+            _ if content => {
+                if line == ".\r\n" {
+                    content = false;
+                    say(&mut stream, said[2]).await?;
+                }
+            }
+            "EHLO" => say(&mut stream, said[1]).await?,
+            "DATA" => {
+                content = true;
+                say(&mut stream, "354 go on").await?;
+            }
+            "QUIT" => return say(&mut stream, "221 bye").await,
+            _ => say(&mut stream, "250 good").await?,
+        }
+    }
+}
+
+/// What came of one message to `x@them.test`: the answer to queue, what was said of it, and whom it was tried at.
+struct Came {
+    host: Host,
+    ending: Ending,
+    log: Vec<String>,
+    connected: Vec<String>,
+}
+
+fn sent(world: World, destination: Destination) -> Came {
+    let world = Rc::new(world);
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let ear = Rc::clone(&log);
+    event::hear(Some(Box::new(move |event| {
+        ear.borrow_mut().push(event::line(event));
+    })));
+    let network = Rc::clone(&world);
+    let ended = role::in_event_loop(async move {
+        let (birth, theirs) = pair(Kind::SeqPacket)?;
+        let (birth, theirs) = (Birth::new(birth)?, Birth::new(theirs)?);
+        let edge = move |_: &_| Ok(Rc::clone(&network) as Rc<dyn Network>);
+        tokio::task::spawn_local(role::relay::run(theirs, Clock::start(), edge));
+        let orders = ToRole::Orders {
+            configuration: ORDERS.into(),
+            path: "/ringmail.toml".into(),
+            situation: Situation::Run,
+        };
+        birth.order(&orders, None)?;
+        let (ours, theirs) = pair(Kind::Stream)?;
+        birth.order(&ToRole::Arrow(Arrow::DeliverRelay), Some(&theirs))?;
+        birth.order(&ToRole::Begin, None)?;
+        assert!(matches!(birth.report().await, Ok(Some(FromRole::Ready))));
+        let (sender, mut receiver) = arrow::open::<Attempt, Ended>(ours)?;
+        let attempt = Attempt {
+            attempt: 1,
+            destination,
+            queue_id: QueueId::from_u64(7),
+            reverse_path: ReversePath::Null,
+            recipients: vec![(0, Mailbox::parse("x@them.test").unwrap())],
+            trace: "".into(),
+            eight_bit: true,
+            again: false,
+            body_octets: None,
+        };
+        let said = sender.say(&attempt, b"Subject: \xC3\xA9\r\n\r\n", None);
+        assert!(said.is_ok());
+        Ok::<_, io::Error>(receiver.hear().await.expect("an answer").head)
+    });
+    event::hear(None);
+    let mut ended = ended.unwrap();
+    let connected = world
+        .connected
+        .borrow()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    Came {
+        host: ended.host,
+        ending: ended.outcomes.remove(0).1,
+        log: log.take(),
+        connected,
+    }
+}
+
+fn them() -> Destination {
+    Destination::Mx(Domain::parse_name("them.test").unwrap())
+}
+
+fn world(
+    mx: &'static [(u16, &'static str)],
+    hosts: &'static [(&'static str, &'static str, &'static [&'static str])],
+) -> World {
+    World {
+        mx,
+        hosts,
+        here: "198.51.100.1",
+        connected: RefCell::default(),
+    }
+}
+
+const PLAIN: &str = "250 hop";
+const MODERN: &str = "250-hop\r\n250 8BITMIME";
+
+#[test]
+fn each_host_that_was_tried_is_told_and_the_one_that_took_it_with_its_words() {
+    let came = sent(
+        world(
+            &[
+                (10, "a.test"),
+                (20, "b.test"),
+                (30, "c.test"),
+                (40, "d.test"),
+            ],
+            &[
+                ("a.test", "198.51.100.10", &[]),
+                ("c.test", "198.51.100.12", &["554 5.3.2 not today"]),
+                (
+                    "d.test",
+                    "198.51.100.13",
+                    &["220 d", MODERN, "250 2.0.0 queued as 4F2"],
+                ),
+            ],
+        ),
+        them(),
+    );
+    assert_eq!(came.ending.outcome, Outcome::Delivered);
+    assert_eq!(came.ending.detail.as_str(), "250 2.0.0 queued as 4F2");
+    assert_eq!(came.host.name.as_str(), "d.test");
+    assert_eq!(came.host.ip, Some("198.51.100.13".parse().unwrap()));
+    let failed = |host: &str, ip: &str, cause: &str| {
+        format!(
+            "event=host.failed level=info role=ringmail queue_id=0000000000007 next_hop=mx:them.test host={host} peer_ip={ip} cause=\"{cause}\""
+        )
+    };
+    assert_eq!(
+        came.log,
+        [
+            failed("a.test", "198.51.100.10", "connection refused"),
+            failed("b.test", "\"\"", "DNS did not answer"),
+            failed("c.test", "198.51.100.12", "554 5.3.2 not today"),
+        ]
+    );
+}
+
+#[test]
+fn a_deferral_says_which_host_deferred_it() {
+    let came = sent(
+        world(
+            &[(10, "a.test")],
+            &[(
+                "a.test",
+                "198.51.100.10",
+                &["220 a", MODERN, "451 4.7.1 later"],
+            )],
+        ),
+        them(),
+    );
+    assert!(matches!(came.ending.outcome, Outcome::Deferred(_)));
+    assert_eq!(came.host.name.as_str(), "a.test");
+    assert_eq!(came.host.ip, Some("198.51.100.10".parse().unwrap()));
+}
+
+#[test]
+fn an_mx_that_is_this_host_under_another_name_is_never_tried_nor_those_behind_it() {
+    let took: &'static [&'static str] = &["220 x", MODERN, "250 taken"];
+    let came = sent(
+        world(
+            &[(10, "other.test"), (20, "them.test")],
+            &[
+                ("other.test", "198.51.100.1", took),
+                ("them.test", "198.51.100.20", took),
+            ],
+        ),
+        them(),
+    );
+    let Outcome::Failed(cause) = &came.ending.outcome else {
+        panic!("{:?}", came.ending);
+    };
+    assert_eq!(cause.status().to_string(), "5.4.6");
+    assert!(came.connected.is_empty(), "{:?}", came.connected);
+    // Of two that are equal either may be first; a better one is tried all the same.
+    let came = sent(
+        world(
+            &[
+                (10, "best.test"),
+                (20, "other.test"),
+                (20, "equal.test"),
+                (30, "last.test"),
+            ],
+            &[
+                ("best.test", "198.51.100.20", &[]),
+                ("other.test", "198.51.100.1", took),
+                ("equal.test", "198.51.100.21", took),
+                ("last.test", "198.51.100.22", took),
+            ],
+        ),
+        them(),
+    );
+    assert!(matches!(came.ending.outcome, Outcome::Deferred(_)));
+    assert_eq!(came.connected, ["198.51.100.20:25"]);
+    // An address literal is looked at too; a host that the configuration names is meant.
+    let itself = || world(&[], &[("198.51.100.1", "198.51.100.1", took)]);
+    let came = sent(
+        itself(),
+        Destination::Mx(Domain::Ipv4([198, 51, 100, 1].into())),
+    );
+    assert!(matches!(came.ending.outcome, Outcome::Failed(_)));
+    let came = sent(itself(), Destination::SmartHost("198.51.100.1".into(), 25));
+    assert_eq!(came.ending.outcome, Outcome::Delivered);
+}
