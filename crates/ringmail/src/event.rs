@@ -122,6 +122,8 @@ events! {
     ConfigurationReloaded "configuration.reloaded" Info { changes: usize, keys: String }
     /// The configuration was to be read anew and stayed as it was.
     ConfigurationRefused "configuration.refused" Error { cause: String }
+    /// Content with octets above 127 was sent as it is to a host that did not offer 8BITMIME (docs/adr/0005).
+    ContentPassed "content.passed" Info { queue_id: mail::QueueId, host: String, peer_ip: String }
     /// A report was put into the queue.
     DsnQueued "dsn.queued" Info { queue_id: mail::QueueId, about: mail::QueueId }
     /// Events were not kept for `log find` and `explain`: they came faster than they could be written, or the folder

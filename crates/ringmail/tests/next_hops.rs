@@ -71,7 +71,7 @@ impl Network for World {
 /// A next hop: greets with the first, answers EHLO with the second and content with the third.
 async fn serve(stream: DuplexStream, said: &'static [&'static str]) -> Option<()> {
     let mut stream = BufReader::new(stream);
-    let mut say = async |stream: &mut BufReader<DuplexStream>, text: &str| {
+    let say = async |stream: &mut BufReader<DuplexStream>, text: &str| {
         stream
             .write_all(format!("{text}\r\n").as_bytes())
             .await
@@ -182,6 +182,8 @@ fn world(
     }
 }
 
+/// A host that takes everything.
+const TOOK: &[&str] = &["220 x", MODERN, "250 taken"];
 const PLAIN: &str = "250 hop";
 const MODERN: &str = "250-hop\r\n250 8BITMIME";
 
@@ -246,13 +248,12 @@ fn a_deferral_says_which_host_deferred_it() {
 
 #[test]
 fn an_mx_that_is_this_host_under_another_name_is_never_tried_nor_those_behind_it() {
-    let took: &'static [&'static str] = &["220 x", MODERN, "250 taken"];
     let came = sent(
         world(
             &[(10, "other.test"), (20, "them.test")],
             &[
-                ("other.test", "198.51.100.1", took),
-                ("them.test", "198.51.100.20", took),
+                ("other.test", "198.51.100.1", TOOK),
+                ("them.test", "198.51.100.20", TOOK),
             ],
         ),
         them(),
@@ -273,9 +274,9 @@ fn an_mx_that_is_this_host_under_another_name_is_never_tried_nor_those_behind_it
             ],
             &[
                 ("best.test", "198.51.100.20", &[]),
-                ("other.test", "198.51.100.1", took),
-                ("equal.test", "198.51.100.21", took),
-                ("last.test", "198.51.100.22", took),
+                ("other.test", "198.51.100.1", TOOK),
+                ("equal.test", "198.51.100.21", TOOK),
+                ("last.test", "198.51.100.22", TOOK),
             ],
         ),
         them(),
@@ -283,7 +284,7 @@ fn an_mx_that_is_this_host_under_another_name_is_never_tried_nor_those_behind_it
     assert!(matches!(came.ending.outcome, Outcome::Deferred(_)));
     assert_eq!(came.connected, ["198.51.100.20:25"]);
     // An address literal is looked at too; a host that the configuration names is meant.
-    let itself = || world(&[], &[("198.51.100.1", "198.51.100.1", took)]);
+    let itself = || world(&[], &[("198.51.100.1", "198.51.100.1", TOOK)]);
     let came = sent(
         itself(),
         Destination::Mx(Domain::Ipv4([198, 51, 100, 1].into())),
@@ -291,4 +292,20 @@ fn an_mx_that_is_this_host_under_another_name_is_never_tried_nor_those_behind_it
     assert!(matches!(came.ending.outcome, Outcome::Failed(_)));
     let came = sent(itself(), Destination::SmartHost("198.51.100.1".into(), 25));
     assert_eq!(came.ending.outcome, Outcome::Delivered);
+}
+
+#[test]
+fn eight_bit_content_to_a_hop_that_did_not_offer_to_take_it_is_told() {
+    for (offer, told) in [(PLAIN, 1), (MODERN, 0)] {
+        let said: &'static [&'static str] = if offer == PLAIN {
+            &["220 x", PLAIN, "250 taken"]
+        } else {
+            TOOK
+        };
+        let hosts = Vec::leak(vec![("a.test", "198.51.100.10", said)]);
+        let came = sent(world(&[(10, "a.test")], hosts), them());
+        assert_eq!(came.ending.outcome, Outcome::Delivered);
+        let line = "event=content.passed level=info role=ringmail queue_id=0000000000007 host=a.test peer_ip=198.51.100.10";
+        assert_eq!(came.log.iter().filter(|said| *said == line).count(), told);
+    }
 }

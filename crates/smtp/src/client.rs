@@ -122,6 +122,10 @@ struct Attempt {
 
 /// One session with one next hop.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own: what a session does now, and how its last message went"
+)]
 pub struct Session {
     parameters: Parameters,
     replies: Replies,
@@ -133,6 +137,7 @@ pub struct Session {
     unsent: VecDeque<Awaited>,
     attempt: Option<Attempt>,
     sending: bool,
+    unconverted: bool,
     idle: bool,
     closed: bool,
     outputs: VecDeque<Output>,
@@ -153,6 +158,7 @@ impl Session {
             unsent: VecDeque::new(),
             attempt: None,
             sending: false,
+            unconverted: false,
             idle: false,
             closed: false,
             outputs: VecDeque::new(),
@@ -186,11 +192,18 @@ impl Session {
         self.closed
     }
 
+    /// Whether the content of the last message had octets above 127 and was asked for by a server that did not offer to
+    /// take them (8BITMIME, RFC 6152): it goes there as it is.
+    pub fn is_unconverted(&self) -> bool {
+        self.unconverted
+    }
+
     /// Begins with a message. Panics when the session is not idle or nobody is to get it: both are the
     /// driver's to see to.
     pub fn send(&mut self, message: Message, now: Time) {
         assert!(self.is_idle() && !message.forward_paths.is_empty());
         self.idle = false;
+        self.unconverted = false;
         let count = message.forward_paths.len();
         if self.size_max.is_some_and(|max| message.octets > max) {
             let failed = Ending::from(Outcome::Failed(TOO_LARGE));
@@ -409,6 +422,8 @@ impl Session {
                     self.awaited.push_back(Awaited::End(usize::MAX));
                 } else {
                     self.outputs.push_back(Output::Content);
+                    self.unconverted = attempt.message.eight_bit
+                        && !self.offered.contains(&Extension::EightBitMime);
                     let first = accepted[0];
                     let ends = if lmtp { accepted.clone() } else { vec![first] };
                     self.awaited.extend(ends.into_iter().map(Awaited::End));

@@ -115,6 +115,11 @@ impl Connection {
         &self.host
     }
 
+    /// Whether the last message's octets above 127 went to a host that did not offer to take them.
+    pub fn is_unconverted(&self) -> bool {
+        self.session.is_unconverted()
+    }
+
     /// Whether it can take another message.
     pub fn is_usable(&self) -> bool {
         !self.session.is_closed()

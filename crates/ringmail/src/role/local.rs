@@ -10,7 +10,7 @@ use crate::drive::clock::Clock;
 use crate::drive::edge::Mailboxes;
 use crate::drive::maildir::Delivery;
 use crate::drive::{arrow, attempts};
-use crate::event;
+use crate::event::{self, Event};
 use crate::ipc::deliver::Attempt;
 use crate::ipc::spawn::{Arrow, FromRole, Situation, ToRole};
 use mail::{Cause, Class, Destination, Detail, Ending, Host, LmtpSocket, Mailbox, Outcome, Status};
@@ -190,6 +190,13 @@ async fn by_lmtp(
                 eight_bit: attempt.eight_bit,
             };
             let went = connection.deliver(message, &source).await;
+            if connection.is_unconverted() {
+                event::say(&Event::ContentPassed {
+                    queue_id: attempt.queue_id,
+                    host: host.name.to_string(),
+                    peer_ip: String::new(),
+                });
+            }
             tokio::task::spawn_local(connection.quit());
             match went {
                 Went::Outcomes(outcomes) => outcomes,

@@ -276,6 +276,14 @@ impl Sending {
     async fn deliver(&self, mut connection: Connection) -> Went {
         let shared = &self.shared;
         let went = connection.deliver(self.message.clone(), &self.source).await;
+        if connection.is_unconverted() {
+            let host = connection.host();
+            event::say(&Event::ContentPassed {
+                queue_id: self.queue_id,
+                host: host.name.to_string(),
+                peer_ip: host.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            });
+        }
         if connection.is_usable() {
             let mut idle = shared.idle.borrow_mut();
             let kept = idle.entry(self.destination.clone()).or_default();

@@ -65,6 +65,29 @@ fn run(dialect: Dialect, recipients: usize, script: &str, cut: usize) -> (String
 }
 
 #[test]
+fn content_that_a_server_did_not_offer_to_take_as_it_is_is_known() {
+    for (offer, unconverted) in [("PIPELINING", true), ("8BITMIME", false)] {
+        for (answer, sent) in [("354 go", true), ("554 no", false)] {
+            let parameters = Parameters {
+                hostname: "me.test".into(),
+                dialect: Dialect::Smtp,
+            };
+            let mut session = Session::new(parameters, NOW);
+            let script = format!("220 x\r\n250-x\r\n250 {offer}\r\n");
+            session.receive(script.as_bytes(), NOW);
+            session.send(message(1), NOW);
+            let script = format!("250 a\r\n250 b\r\n{answer}\r\n");
+            session.receive(script.as_bytes(), NOW);
+            assert_eq!(
+                session.is_unconverted(),
+                unconverted && sent,
+                "{offer} {answer}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_took_a_message_is_told_with_its_words_and_each_recipient_of_lmtp_has_its_own() {
     let hello = "220 x\r\n250-x\r\n250 PIPELINING\r\n";
     let taken = |dialect, ends: &str| {
