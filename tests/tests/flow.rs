@@ -142,7 +142,94 @@ fn mail_waits_for_a_next_hop_and_what_it_refuses_is_reported() {
         "{report}"
     );
     assert!(!report.contains(".hello"), "{report}");
+    // The log tells who did what, and with which words.
+    let line = |event: &str, of: &str| {
+        let log = ours.log();
+        let mut lines = log.lines();
+        let found = lines.find(|line| line.contains(event) && line.contains(of));
+        found.unwrap_or_default().to_owned()
+    };
+    let took = line("event=recipient.delivered", "bob@b.test");
+    assert!(
+        took.contains(" host=127.0.0.1 peer_ip=127.0.0.1 "),
+        "{took}"
+    );
+    assert!(took.contains(" reply=\"250 2.0.0 "), "{took}");
+    let refused = line("event=recipient.failed", "nobody@b.test");
+    assert!(
+        refused.contains(" host=127.0.0.1 peer_ip=127.0.0.1 "),
+        "{refused}"
+    );
+    assert!(refused.contains("no such recipient here"), "{refused}");
+    let deferred = line("event=host.failed", "127.0.0.1");
+    assert!(deferred.contains("onnection refused"), "{deferred}");
     wait_until("nothing is left", SOON, || ours.queued() == Some(0));
+}
+
+#[test]
+fn mail_whose_way_leads_back_here_fails_at_once_and_is_explained() {
+    let port = free_port();
+    let more = format!(
+        "[domain.\"b.test\"]\nusers = [\"eve\"]\ndeliver = \"maildir:{{dir}}/eve\"\n\
+         aliases = {{ postmaster = \"eve\", away = \"x@[127.0.0.1]\" }}\n[dns]\nsmtp_port = {port}\n"
+    );
+    let program = Program::start(&domain(port, "a.test", &more));
+    let mut client = Client::connect(port).unwrap();
+    let to = ["away@b.test".to_owned()];
+    client
+        .send("ann@a.test", &to, b"Subject: x\r\n\r\n")
+        .unwrap();
+    let reports = program.folder().join("mail/a.test/ann/new");
+    wait_until("ann has the report", SOON, || {
+        find_files(&reports).len() == 1
+    });
+    let report = fs::read_to_string(&find_files(&reports)[0]).unwrap();
+    assert!(report.contains("Status: 5.4.6\n"), "{report}");
+    assert!(!report.contains("Received:"), "it went round: {report}");
+    let explained = program.command(&["explain", "route", "away@b.test"]);
+    let said = String::from_utf8_lossy(&explained.stdout).into_owned();
+    assert_eq!(explained.status.code(), Some(1), "{said}");
+    assert!(said.contains("5.4.6 the mail would come back"), "{said}");
+}
+
+#[test]
+fn what_keeps_a_mailbox_from_being_written_is_told_to_the_administrator_and_to_nobody_else() {
+    let port = free_port();
+    let by_lmtp = "[domain.\"l.test\"]\nusers = [\"eve\"]\naliases = { postmaster = \"eve\" }\n\
+        deliver = \"lmtp:{dir}/no-socket\"\n";
+    let program = Program::start(&domain(port, "a.test", by_lmtp));
+    fs::create_dir_all(program.folder().join("mail/a.test")).unwrap();
+    fs::write(program.folder().join("mail/a.test/ann"), "a file").unwrap();
+    let mut client = Client::connect(port).unwrap();
+    let folder = program.folder().display().to_string();
+    for (to, words, place) in [
+        (
+            "ann@a.test",
+            "the mailbox cannot be written now",
+            "/mail/a.test/ann: Not a directory (os error 20)",
+        ),
+        (
+            "eve@l.test",
+            "the mailbox server cannot be reached",
+            "/no-socket: No such file or directory (os error 2)",
+        ),
+    ] {
+        let answer = client
+            .send("bob@a.test", &[to.into()], b"Subject: x\r\n\r\n")
+            .unwrap();
+        let id = answer.split(['[', ']']).nth(1).unwrap().to_owned();
+        let cause = format!(" cause=\"{words}: {folder}{place}\"");
+        wait_until("it was tried", SOON, || program.log().contains(&cause));
+        let explained = program.command(&["explain", "message", &id]);
+        let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+        assert!(explained.contains(place), "{explained}");
+        // What is kept, and so what a report may say, has the fixed words only.
+        let listed = program.command(&["queue", "list", "--json"]);
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let of_it: Vec<&str> = listed.lines().filter(|line| line.contains(&id)).collect();
+        assert!(of_it.len() == 1 && of_it[0].contains(words), "{listed}");
+        assert!(!of_it[0].contains("os error"), "{listed}");
+    }
 }
 
 #[test]
