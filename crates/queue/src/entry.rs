@@ -63,6 +63,7 @@ pub enum Standing {
 
 /// Where a message stands; the last one written counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct State {
     /// One for each recipient, in the envelope's order.
     pub recipients: Vec<Standing>,
@@ -75,6 +76,53 @@ pub struct State {
     /// A report, or mail that wants none, that could not be delivered even to postmaster: kept, counted,
     /// not attempted any more.
     pub dead: bool,
+    /// Its sender was told that it is delayed.
+    pub delay_told: bool,
+}
+
+/// A state as a record has it. Once its last octet was a truth, whether the message is dead: as a set of marks it still
+/// reads what was written then.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    recipients: Vec<Standing>,
+    attempts: u32,
+    next_attempt: Time,
+    held: bool,
+    marks: u8,
+}
+
+const DEAD: u8 = 1;
+const DELAY_TOLD: u8 = 2;
+
+impl From<State> for Written {
+    fn from(state: State) -> Self {
+        let mark = |is: bool, mark: u8| if is { mark } else { 0 };
+        Self {
+            recipients: state.recipients,
+            attempts: state.attempts,
+            next_attempt: state.next_attempt,
+            held: state.held,
+            marks: mark(state.dead, DEAD) | mark(state.delay_told, DELAY_TOLD),
+        }
+    }
+}
+
+impl TryFrom<Written> for State {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        if written.marks & !(DEAD | DELAY_TOLD) != 0 {
+            return Err("a mark of a message's state that is none");
+        }
+        Ok(Self {
+            recipients: written.recipients,
+            attempts: written.attempts,
+            next_attempt: written.next_attempt,
+            held: written.held,
+            dead: written.marks & DEAD != 0,
+            delay_told: written.marks & DELAY_TOLD != 0,
+        })
+    }
 }
 
 impl State {
@@ -86,6 +134,7 @@ impl State {
             next_attempt: now,
             held: false,
             dead: false,
+            delay_told: false,
         }
     }
 }
@@ -117,4 +166,53 @@ pub struct Stored {
     pub octets: u64,
     /// Where it stands.
     pub state: State,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state as it was written before there were marks.
+    #[derive(Serialize)]
+    struct Before {
+        recipients: Vec<Standing>,
+        attempts: u32,
+        next_attempt: Time,
+        held: bool,
+        dead: bool,
+    }
+
+    #[test]
+    fn a_state_that_was_written_before_there_were_marks_is_read() {
+        for dead in [false, true] {
+            let before = Before {
+                recipients: vec![Standing::Waiting(None), Standing::Delivered],
+                attempts: 300,
+                next_attempt: Time::from_secs(7),
+                held: true,
+                dead,
+            };
+            let octets = postcard::to_allocvec(&before).unwrap();
+            let state: State = postcard::from_bytes(&octets).unwrap();
+            assert_eq!((state.attempts, state.held), (300, true));
+            assert_eq!((state.dead, state.delay_told), (dead, false));
+            assert_eq!(
+                postcard::to_allocvec(&state).unwrap(),
+                octets,
+                "written as before"
+            );
+        }
+    }
+
+    #[test]
+    fn each_mark_is_kept_and_one_that_is_none_is_refused() {
+        let mut state = State::new(1, Time::from_secs(7));
+        for (dead, delay_told) in [(false, true), (true, false), (true, true)] {
+            (state.dead, state.delay_told) = (dead, delay_told);
+            let mut octets = postcard::to_allocvec(&state).unwrap();
+            assert_eq!(postcard::from_bytes::<State>(&octets).unwrap(), state);
+            *octets.last_mut().unwrap() |= 4;
+            assert!(postcard::from_bytes::<State>(&octets).is_err());
+        }
+    }
 }

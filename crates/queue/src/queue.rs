@@ -31,6 +31,13 @@ pub trait Router {
     fn route(&self, mailbox: &Mailbox) -> Route;
     /// Whom a report to this mailbox goes to, after aliases; empty where nobody has the name.
     fn recipients(&self, mailbox: &Mailbox) -> Vec<Recipient>;
+    /// Whether a next hop that the configuration names has its mail, or nobody.
+    fn is_inner(&self, mailbox: &Mailbox) -> bool {
+        match self.route(mailbox) {
+            Route::To(destination) => destination.is_inner(),
+            Route::Nowhere(..) => true,
+        }
+    }
 }
 
 /// What the brain is told.
@@ -46,6 +53,8 @@ pub struct Parameters {
     pub retry_delay_max: Duration,
     /// How long a message is tried.
     pub expiry: Duration,
+    /// A sender is told once when his message is older than this; never, where there is nothing.
+    pub delay_notice: Option<Duration>,
     /// Attempts under way at once, in all.
     pub attempts_max: usize,
     /// Recipients of one attempt.
@@ -63,6 +72,7 @@ impl Parameters {
             retry_delay_min: Duration::from_mins(5),
             retry_delay_max: Duration::from_hours(4),
             expiry: Duration::from_hours(5 * 24),
+            delay_notice: None,
             attempts_max: 500,
             recipients_max: 100,
             header_octets: 64 * 1024,
@@ -268,9 +278,21 @@ struct Message {
     /// Groups of recipients that wait for a site or are under way.
     under_way: usize,
     /// Failures that are not written yet, because their report is not made yet.
-    failures: Vec<(u32, Cause, bool)>,
+    failures: Vec<Failure>,
     /// The header section was asked for.
     header_asked: bool,
+}
+
+/// A recipient that failed.
+#[derive(Debug)]
+struct Failure {
+    number: u32,
+    /// Why; of one that expired, the last that was heard.
+    cause: Cause,
+    /// The next hop is one that the configuration names.
+    inner: bool,
+    /// It expired: tried for so long.
+    tried: Option<Duration>,
 }
 
 /// What of a batch is to be done when it is durable, or is not.

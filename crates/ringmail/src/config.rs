@@ -112,6 +112,8 @@ pub struct Schedule {
     pub retry_delay_max: Duration,
     /// How long a message is tried.
     pub expiry: Duration,
+    /// When a sender is told that his message waits still; nothing where he is not.
+    pub delay_notice: Option<Duration>,
 }
 
 /// Name servers.

@@ -157,7 +157,9 @@ async fn live(seed: u64, plant: Option<Plant>) -> Result<Count, String> {
         relay_from: "\"10.0.0.0/8\"",
         recipients: RECIPIENTS_MAX,
         sessions: SESSIONS_MAX,
+        delay_notice: rng.one_in(3),
     };
+    world.ledger.expect_delays(variant.delay_notice);
     if let Some(plant) = plant {
         plant.spoil_variant(&mut variant);
     }

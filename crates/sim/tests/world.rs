@@ -23,6 +23,7 @@ fn every_acknowledged_message_is_accounted_for_in_every_world() {
                 all.copies += count.copies;
                 all.duplicates += count.duplicates;
                 all.reports += count.reports;
+                all.delays += count.delays;
                 all.kills += count.kills;
             }
             Err(wrong) => wrongs.push(wrong),
@@ -33,7 +34,7 @@ fn every_acknowledged_message_is_accounted_for_in_every_world() {
     }
     assert!(wrongs.is_empty(), "{}", wrongs.join("\n"));
     println!("{all:?}");
-    assert!(all.acknowledged > 0 && all.reports > 0 && all.kills > 0);
+    assert!(all.acknowledged > 0 && all.reports > 0 && all.delays > 0 && all.kills > 0);
 }
 
 #[test]

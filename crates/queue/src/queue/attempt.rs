@@ -1,11 +1,12 @@
 //! Attempts: from a due message to its outcomes.
 
-use super::{Event, LOST_AGAIN, Message, Output, Queue, Router};
+use super::{Event, Failure, LOST_AGAIN, Message, Output, Queue, Router, report};
 use crate::Standing;
 use crate::schedule::Group;
 use mail::{Cause, Destination, Ending, Host, Outcome, QueueId, Route, Time};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 impl<R: Router> Queue<R> {
     /// A message is due: sends its recipients to their sites, or gives them up.
@@ -17,8 +18,8 @@ impl<R: Router> Queue<R> {
         if state.held || state.dead || message.under_way > 0 || message.header_asked {
             return;
         }
-        let expired = now.since(message.stored.envelope.arrival) >= self.parameters.expiry
-            && state.attempts > 0;
+        let age = now.since(message.stored.envelope.arrival);
+        let expired = age >= self.parameters.expiry && state.attempts > 0;
         let mut groups: BTreeMap<Destination, Vec<u32>> = BTreeMap::new();
         let mut ended = Vec::new();
         for (number, standing) in (0u32..).zip(&state.recipients) {
@@ -27,7 +28,7 @@ impl<R: Router> Queue<R> {
             };
             let recipient = &message.stored.envelope.recipients[number as usize];
             if expired {
-                let cause = expired_cause(last.as_deref());
+                let cause = expired_cause(last.as_deref(), age);
                 ended.push((number, Outcome::Failed(cause).into()));
                 continue;
             }
@@ -55,7 +56,11 @@ impl<R: Router> Queue<R> {
                 .get(&queue_id)
                 .is_some_and(|m| m.under_way == 0)
         {
-            self.apply(queue_id, &Place::default(), ended, now);
+            let place = Place {
+                expired: expired.then_some(age),
+                ..Place::default()
+            };
+            self.apply(queue_id, &place, ended, now);
         }
     }
 
@@ -157,7 +162,17 @@ impl<R: Router> Queue<R> {
                     *standing = Standing::Waiting(Some(Box::new(ending.outcome.clone())));
                 }
                 // It stays waiting until its report can be written with it.
-                Outcome::Failed(cause) => message.failures.push((number, cause.clone(), inner)),
+                Outcome::Failed(cause) => {
+                    let last = place.expired.and(last_cause(standing));
+                    let mailbox = &message.stored.envelope.recipients[number as usize].mailbox;
+                    message.failures.push(Failure {
+                        number,
+                        cause: last.unwrap_or(cause).clone(),
+                        // Where no attempt was made now, the last was made where mail goes to.
+                        inner: inner || destination.is_none() && self.router.is_inner(mailbox),
+                        tried: place.expired,
+                    });
+                }
             }
             let mailbox = message.stored.envelope.recipients[number as usize]
                 .mailbox
@@ -177,7 +192,8 @@ impl<R: Router> Queue<R> {
             return;
         }
         message.stored.state.attempts = attempt;
-        if !message.failures.is_empty() {
+        let notice = report::delay_is_due(message, self.parameters.delay_notice, now);
+        if notice || !message.failures.is_empty() {
             message.header_asked = true;
             self.outputs.push_back(Output::NeedHeader { queue_id });
             self.note(queue_id, Vec::new(), now);
@@ -208,6 +224,12 @@ impl<R: Router> Queue<R> {
             let next = self.retry.next(state.attempts, now);
             // The last attempt is made when the message expires, not up to four hours later.
             state.next_attempt = if now < last { next.min(last) } else { next };
+            // And one when its sender is to be told of a delay, who would otherwise learn it hours later.
+            let notice = self.parameters.delay_notice;
+            let notice = notice.map(|notice| message.stored.envelope.arrival + notice);
+            if let Some(notice) = notice.filter(|notice| now < *notice && !state.delay_told) {
+                state.next_attempt = state.next_attempt.min(notice);
+            }
             if !state.held {
                 self.due.insert((state.next_attempt, queue_id));
             }
@@ -225,6 +247,8 @@ impl<R: Router> Queue<R> {
 struct Place {
     destination: Option<Destination>,
     host: Host,
+    /// The message is given up after so long.
+    expired: Option<Duration>,
 }
 
 impl Place {
@@ -232,18 +256,27 @@ impl Place {
         Self {
             destination: Some(destination),
             host,
+            expired: None,
         }
     }
 }
 
-/// What a message that is given up is reported with: the last thing that was heard.
-fn expired_cause(last: Option<&Outcome>) -> Cause {
-    use mail::{Class, Status};
-    match last {
-        Some(Outcome::Deferred(cause) | Outcome::Failed(cause)) => cause.clone(),
-        _ => Cause::Ours(
-            Status::new(Class::Permanent, 4, 7),
-            Cow::Borrowed("it could not be delivered in time"),
-        ),
+/// What was heard last of a recipient that waits.
+pub(super) fn last_cause(standing: &Standing) -> Option<&Cause> {
+    match standing {
+        Standing::Waiting(Some(outcome)) => mail::dsn::cause_of(outcome),
+        _ => None,
     }
+}
+
+/// That a message is given up for its age, for the log: with the last thing that was heard.
+fn expired_cause(last: Option<&Outcome>, age: Duration) -> Cause {
+    use mail::{Class, dsn};
+    let last = match last.and_then(dsn::cause_of) {
+        Some(Cause::Ours(_, words)) => words.to_string(),
+        Some(Cause::Reply(reply)) => reply.to_string(),
+        None => dsn::NOTHING_HEARD.into(),
+    };
+    let words = dsn::in_vain(age, &last);
+    Cause::Ours(dsn::expiry(Class::Permanent), Cow::Owned(words))
 }

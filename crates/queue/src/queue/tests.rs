@@ -1,6 +1,8 @@
 //! The brain in a small world: commits that fail, transports that lose attempts, crashes at any step. What
 //! was accepted must be delivered, reported or still there.
 
+mod reports;
+
 use super::*;
 use crate::Standing;
 use mail::{Class, Outcome, Status};
@@ -12,6 +14,7 @@ impl Router for Everywhere {
     fn route(&self, mailbox: &Mailbox) -> Route {
         match mailbox.domain.name() {
             Some("nowhere.test") => Route::Nowhere(Status::new(Class::Permanent, 1, 2), "no way"),
+            Some("inner.test") => Route::To(Destination::SmartHost("inner.lan".into(), 25)),
             _ => Route::To(Destination::Mx(mailbox.domain.clone())),
         }
     }
@@ -44,11 +47,24 @@ struct World {
     delivered: BTreeMap<(QueueId, Mailbox), u32>,
     /// Reports by the message they are about, and whether that had a null reverse-path.
     reports: Vec<QueueId>,
+    /// Messages whose senders were told of a delay.
+    delays: BTreeSet<QueueId>,
     lost_attempts: u32,
 }
 
 fn parameters() -> Parameters {
     Parameters::new("mx.test").unwrap()
+}
+
+fn text(report: &Accepted) -> String {
+    match &report.content {
+        Content::Inline(octets) => String::from_utf8_lossy(octets).into_owned(),
+        Content::Body(_) => panic!("a report is small"),
+    }
+}
+
+fn is_of_delay(report: &Accepted) -> bool {
+    text(report).contains("\r\nAction: delayed\r\n")
 }
 
 fn start(world: &World, now: Time, seed: u64) -> Queue<Everywhere> {
@@ -59,8 +75,13 @@ fn start(world: &World, now: Time, seed: u64) -> Queue<Everywhere> {
         .map(|id| id.as_u64())
         .max()
         .unwrap_or(0);
+    // Every other life tells of delays.
+    let parameters = Parameters {
+        delay_notice: seed.is_multiple_of(2).then_some(Duration::from_hours(1)),
+        ..parameters()
+    };
     Queue::new(
-        parameters(),
+        parameters,
         Everywhere,
         world.disk.values().cloned().collect(),
         highest,
@@ -79,6 +100,7 @@ fn keep(world: &mut World, entry: &Entry) {
             state,
             reports,
         } => {
+            let delayed = reports.iter().filter(|report| is_of_delay(report)).count();
             for report in reports {
                 assert!(
                     report.envelope.reverse_path.is_null(),
@@ -88,7 +110,11 @@ fn keep(world: &mut World, entry: &Entry) {
                 world
                     .accepted
                     .insert(report.queue_id, report.envelope.clone());
-                world.reports.push(*queue_id);
+                if is_of_delay(report) {
+                    assert!(world.delays.insert(*queue_id), "a delay is told once");
+                } else {
+                    world.reports.push(*queue_id);
+                }
             }
             match state {
                 Some(state) => {
@@ -103,8 +129,13 @@ fn keep(world: &mut World, entry: &Entry) {
                             .count()
                     };
                     assert!(
-                        failed(state) == failed(&message.state) || !reports.is_empty(),
+                        failed(state) == failed(&message.state) || reports.len() > delayed,
                         "a failure and its report are one entry"
+                    );
+                    assert_eq!(
+                        state.delay_told && !message.state.delay_told,
+                        delayed > 0,
+                        "a delay that is told and its mark are one entry"
                     );
                     message.state = state.clone();
                 }

@@ -267,7 +267,7 @@ fn held(mut desk: Desk) -> Desk {
     desk
 }
 
-const STANDINGS: [fn() -> Desk; 10] = [
+const STANDINGS: [fn() -> Desk; 11] = [
     || Desk::new("a@b.test"),
     sending,
     || {
@@ -279,6 +279,15 @@ const STANDINGS: [fn() -> Desk; 10] = [
     waiting,
     || held(waiting()),
     || held(sending()),
+    || {
+        // Its sender is to be told of a delay, once something is heard of both.
+        let mut desk = sending();
+        desk.brain.parameters.delay_notice = Some(Duration::ZERO);
+        desk.end(0, Some(deferred()));
+        desk.end(1, Some(deferred()));
+        desk.commit(true);
+        desk
+    },
     || owing("a@b.test"),
     || held(owing("a@b.test")),
     || {

@@ -43,6 +43,16 @@ pub(super) const SECTION: Section = Section {
             example: "\"4d\"",
             state: State::Built,
         },
+        OptionRow {
+            key: "delay_notice",
+            kind: TIME,
+            default: "",
+            doc: "when a sender is told, once, that his message waits still; without it he is not",
+            more: "Off by default: what is only late needs nobody's help, and each notice is one more message that may \
+                   go astray. RFC 3464's `delayed`, with the time until which it is tried.",
+            example: "\"4h\"",
+            state: State::Built,
+        },
     ],
 };
 
@@ -55,6 +65,7 @@ pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'
     match row.key {
         "retry_delay_min" => reader.queue.retry_delay_min = time,
         "retry_delay_max" => reader.queue.retry_delay_max = time,
+        "delay_notice" => reader.queue.delay_notice = Some(time),
         _ => reader.queue.expiry = time,
     }
 }

@@ -107,6 +107,7 @@ impl Reader {
                 retry_delay_min: Duration::ZERO,
                 retry_delay_max: Duration::ZERO,
                 expiry: Duration::ZERO,
+                delay_notice: None,
             },
             queue_places: BTreeMap::new(),
             dns: Dns::default(),

@@ -115,9 +115,11 @@ fn every_row_of_the_table_is_whole_and_its_example_is_taken() {
 #[test]
 fn the_ends_of_every_range_are_taken_and_what_lies_beyond_is_not() {
     let parse_with = |section: &str, key: &str, value: &str| {
-        // Times stand in an order of their own: all three are moved together.
+        // Times stand in an order of their own: all four are moved together.
         let value = if section == "queue" {
-            format!("retry_delay_min = {value}\nretry_delay_max = {value}\nexpiry = {value}")
+            format!(
+                "retry_delay_min = {value}\nretry_delay_max = {value}\nexpiry = {value}\ndelay_notice = {value}"
+            )
         } else {
             format!("{key} = {value}")
         };
@@ -168,7 +170,7 @@ fn the_ends_of_every_range_are_taken_and_what_lies_beyond_is_not() {
             }
         }
     }
-    assert_eq!(ranges, 10);
+    assert_eq!(ranges, 11);
 }
 
 #[test]

@@ -224,6 +224,7 @@ fn parameters(config: &Config) -> io::Result<Parameters> {
         retry_delay_min: config.queue.retry_delay_min,
         retry_delay_max: config.queue.retry_delay_max,
         expiry: config.queue.expiry,
+        delay_notice: config.queue.delay_notice,
         ..Parameters::new(&config.hostname)
             .ok_or_else(|| io::Error::other("the hostname is no domain"))?
     })

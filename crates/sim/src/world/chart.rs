@@ -11,6 +11,8 @@ pub const RECIPIENTS_MAX: usize = 100;
 pub const SESSIONS_MAX: usize = 8;
 /// How long a message is tried, in hours, as configured.
 pub const EXPIRY_HOURS: u64 = 24;
+/// When a sender is told of a delay where that is on, in minutes.
+pub const NOTICE_MINUTES: u64 = 45;
 /// The longest pause between attempts, in minutes, as configured.
 pub const RETRY_MINUTES_MAX: u64 = 120;
 
@@ -58,6 +60,8 @@ pub struct Variant {
     pub recipients: usize,
     /// Sessions at once.
     pub sessions: usize,
+    /// Senders are told of delays.
+    pub delay_notice: bool,
 }
 
 /// The configuration of the machine.
@@ -67,7 +71,13 @@ pub fn configuration(variant: Variant) -> String {
         relay_from,
         recipients,
         sessions,
+        delay_notice,
     } = variant;
+    let notice = if delay_notice {
+        format!("delay_notice = \"{NOTICE_MINUTES}m\"\n")
+    } else {
+        String::new()
+    };
     let to = if smart_host {
         "to = \"smtp://203.0.113.250:2525\"\n"
     } else {
@@ -81,7 +91,7 @@ pub fn configuration(variant: Variant) -> String {
          aliases = {{ postmaster = \"u0\", team = [\"u1\", \"u2\", \"x@far0.test\"], away = \"good@far1.test\", bounce = \"bad@far2.test\" }}\n\
          [domain.\"lists.test\"]\nusers = [\"l0\", \"l1\", \"bad\", \"full\"]\naliases = {{ postmaster = \"l0\" }}\ndeliver = \"lmtp:/lmtp\"\n\
          [relay]\n{to}from = [{relay_from}]\n\
-         [queue]\nexpiry = \"{EXPIRY_HOURS}h\"\nretry_delay_max = \"{RETRY_MINUTES_MAX}m\"\n\
+         [queue]\nexpiry = \"{EXPIRY_HOURS}h\"\nretry_delay_max = \"{RETRY_MINUTES_MAX}m\"\n{notice}\
          [limits]\nrecipients = {recipients}\nsessions = {sessions}\n"
     )
 }

@@ -47,6 +47,10 @@ struct Report {
     recipients: Vec<String>,
     /// Who got it.
     place: Place,
+    /// Its own name.
+    id: String,
+    /// It says that the message is delayed, and nothing more.
+    delayed: bool,
 }
 
 #[derive(Default)]
@@ -61,6 +65,8 @@ struct Book {
     dropped: BTreeSet<QueueId>,
     /// When roles were killed, the power was cut or the disk failed.
     kills: Vec<Duration>,
+    /// Senders are told of delays.
+    delays: bool,
     wrong: Vec<String>,
 }
 
@@ -105,6 +111,8 @@ pub struct Count {
     pub duplicates: u64,
     /// Reports that arrived.
     pub reports: u64,
+    /// Of them those on a delay.
+    pub delays: u64,
     /// Kills and power cuts.
     pub kills: u64,
 }
@@ -121,6 +129,11 @@ impl Ledger {
     /// Something is wrong whatever comes later.
     pub fn wrong(&self, what: String) {
         self.book.borrow_mut().wrong.push(what);
+    }
+
+    /// Whether senders are told of delays.
+    pub fn expect_delays(&self, on: bool) {
+        self.book.borrow_mut().delays = on;
     }
 
     /// Whether something is known to be wrong already.
@@ -174,6 +187,8 @@ impl Ledger {
                     .map(|address| address.trim_end().to_owned())
                     .collect(),
                 place,
+                delayed: is_of_delay(&text),
+                id,
             });
             return;
         }
@@ -257,6 +272,7 @@ impl Ledger {
                 .map(|(_, copies)| copies.len() as u64 - 1)
                 .sum(),
             reports: book.reports.len() as u64,
+            delays: book.reports.iter().filter(|report| report.delayed).count() as u64,
             kills: book.kills.len() as u64,
         };
         match wrong.first() {
@@ -268,9 +284,9 @@ impl Ledger {
 
 impl Book {
     fn is_reported(&self, id: &str, address: &str) -> bool {
-        self.reports
-            .iter()
-            .any(|report| report.about == id && report.recipients.iter().any(|r| r == address))
+        self.reports.iter().any(|report| {
+            report.about == id && !report.delayed && report.recipients.iter().any(|r| r == address)
+        })
     }
 
     /// Whether a message rests in the queue with a recipient of this place, or was dropped.
@@ -287,7 +303,9 @@ impl Book {
         let mut reports = self.made.get(&queue_id).into_iter().flatten();
         reports.any(|report| {
             let id = format!("{report}@{HOSTNAME}");
-            self.reports.iter().any(|other| other.about == id)
+            self.reports
+                .iter()
+                .any(|other| other.about == id && !other.delayed)
                 || left.get(report).is_some_and(|left| left.resting)
                 || self.dropped.contains(report)
                 || self.is_told_on(*report, left)
@@ -341,7 +359,42 @@ impl Book {
         (!meant).then(|| format!("{id} came to {place:?}, which nobody asked for"))
     }
 
+    /// A delay is told where that is on, once, to the sender, and of the recipients that he named.
+    fn judge_delay(&self, report: &Report) -> Option<String> {
+        let Report { id, about, .. } = report;
+        let Some(sent) = self.sent.get(about) else {
+            return Some(format!(
+                "{id}: a delay of {about} was told, which nobody sent"
+            ));
+        };
+        let again = |other: &Report| other.delayed && other.about == *about && other.id != *id;
+        let what = if !self.delays {
+            "delays are not told here"
+        } else if sent.reverse_path.is_empty() {
+            "its message wanted no report"
+        } else if self.reports.iter().any(again) {
+            "it was told before"
+        } else if !chart::places(&sent.reverse_path, true).contains(&report.place) {
+            "it came to somebody else"
+        } else if report
+            .recipients
+            .iter()
+            .any(|r| !sent.recipients.contains(r))
+        {
+            "it names somebody whom the sender did not"
+        } else {
+            return None;
+        };
+        Some(format!(
+            "{id}: a delay of {about} at {:?}: {what}",
+            report.place
+        ))
+    }
+
     fn judge_report(&self, report: &Report) -> Option<String> {
+        if report.delayed {
+            return self.judge_delay(report);
+        }
         let postmaster = Place::Maildir("/mail/home.test/u0".into());
         if let Some(sent) = self.sent.get(&report.about) {
             if sent.reverse_path.is_empty() && report.place != postmaster {
@@ -369,6 +422,12 @@ impl Book {
             )
         })
     }
+}
+
+/// Whether the text of a report says only that a message is delayed.
+pub fn is_of_delay(text: &str) -> bool {
+    text.lines()
+        .any(|line| line.trim_end() == "Action: delayed")
 }
 
 /// The first Message-ID, without its brackets.

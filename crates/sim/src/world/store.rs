@@ -138,7 +138,10 @@ impl Desk {
             } = entry
             {
                 for report in reports {
-                    self.ledger.report_made(*queue_id, report.queue_id);
+                    // That it is delayed accounts for nothing.
+                    if !is_of_delay(report) {
+                        self.ledger.report_made(*queue_id, report.queue_id);
+                    }
                 }
             }
         }
@@ -212,5 +215,15 @@ impl Mailboxes for VirtualMailboxes {
 
     fn connect<'a>(&'a self, _socket: &'a LmtpSocket) -> Pending<'a, io::Result<Box<dyn Stream>>> {
         Box::pin(self.outside.meet(super::hop::Manner::Lmtp))
+    }
+}
+
+/// Whether a report says only that a message is delayed.
+fn is_of_delay(report: &queue::Accepted) -> bool {
+    match &report.content {
+        queue::Content::Inline(octets) => {
+            super::ledger::is_of_delay(&String::from_utf8_lossy(octets))
+        }
+        queue::Content::Body(_) => false,
     }
 }
