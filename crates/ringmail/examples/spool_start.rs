@@ -6,8 +6,9 @@
 //! cargo run --release -p ringmail --example spool_start -- FOLDER open-whole
 //! ```
 //!
-//! `fill N stop` commits N messages of 4 KiB and stops in order, `fill N cut` ends without. Both say how long the
-//! longest commit and the longest piece of tidying took. `open-whole` reads the log as if there were no checkpoint.
+//! `fill N stop` commits N messages of 4 KiB and stops in order, `fill N cut` ends without, `fill N without` writes no
+//! checkpoint ever. All say how long the longest commit and the longest piece of tidying took. `open-whole` reads the
+//! log as if there were no checkpoint.
 //! The pages are dropped from memory before by `echo 3 > /proc/sys/vm/drop_caches`, where the disk is to be measured.
 
 use mail::{Envelope, Mailbox, QueueId, Recipient, ReversePath, Time};
@@ -27,9 +28,9 @@ fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words[..] {
-        [folder, "fill", count, end] if ["stop", "cut"].contains(&end) => {
+        [folder, "fill", count, end] if ["stop", "cut", "without"].contains(&end) => {
             let count = count.parse().map_err(io::Error::other)?;
-            fill(Path::new(folder), count, end == "stop")
+            fill(Path::new(folder), count, end)
         }
         [folder, "open"] => start(Path::new(folder)),
         [folder, "open-whole"] => {
@@ -41,7 +42,7 @@ fn main() -> io::Result<()> {
             opened
         }
         _ => Err(io::Error::other(
-            "FOLDER fill N stop|cut, FOLDER open, FOLDER open-whole",
+            "FOLDER fill N stop|cut|without, FOLDER open, FOLDER open-whole",
         )),
     }
 }
@@ -50,8 +51,12 @@ fn disk(folder: &Path) -> io::Result<RealDisk> {
     RealDisk::open(folder)?.ok_or_else(|| io::Error::other("the spool is in use"))
 }
 
-fn fill(folder: &Path, count: u64, stops: bool) -> io::Result<()> {
-    let (mut spool, _) = Spool::open(disk(folder)?, Options::default())?;
+fn fill(folder: &Path, count: u64, end: &str) -> io::Result<()> {
+    let mut options = Options::default();
+    if end == "without" {
+        options.checkpoint_octets = u64::MAX;
+    }
+    let (mut spool, _) = Spool::open(disk(folder)?, options)?;
     let began = Instant::now();
     let (mut commit, mut tidy, mut tidying) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
     for first in (0..count).step_by(usize::try_from(TOGETHER).unwrap_or(1)) {
@@ -71,7 +76,7 @@ fn fill(folder: &Path, count: u64, stops: bool) -> io::Result<()> {
         "{count} messages in {:?}, of it tidying {tidying:?}; longest commit {commit:?}, longest piece {tidy:?}",
         began.elapsed()
     );
-    if stops {
+    if end == "stop" {
         let start = Instant::now();
         spool.close()?;
         println!("stop: {:?}", start.elapsed());

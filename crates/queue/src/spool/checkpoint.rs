@@ -17,8 +17,8 @@
 //! In pieces, by [`Spool::maintain`]: some messages in the order of their queue ids are read from the index; what
 //! the index does not hold, the envelope, is taken from the checkpoint before this one where that lists the same
 //! record, else from the record's head in the log. So the work is a merge of the checkpoint before with what came
-//! since, both read from front to back, and memory holds a piece of each. Each piece is synced by itself, so that no
-//! sync has much to do. At the end the file takes the name of the one before.
+//! since, both read from front to back, and memory holds a piece of each. It is synced as it grows, so that no sync
+//! has much to do. At the end the file takes the name of the one before.
 
 mod layout;
 mod load;
@@ -43,6 +43,8 @@ pub const UNFINISHED: &str = "checkpoint-new";
 pub const CHECKPOINT_MULTIPLE: u64 = 4;
 /// Octets of messages in one piece, about.
 const PIECE_OCTETS: usize = 256 * 1024;
+/// Octets that wait for a sync, about: few enough that none of them has much to do, and no sync for each small piece.
+const SYNC_OCTETS: u64 = 256 * 1024;
 /// Heads of records that one piece reads from the log: on a disk that turns, cold, about a third of a second.
 const PIECE_HEADS: usize = 64;
 /// Pieces of the checkpoint before that one piece reads.
@@ -258,7 +260,7 @@ impl<D: Disk> Spool<D> {
             writing.chunks.messages(&mut self.disk, &octets, count)?;
         }
         if !all {
-            if count > 0 {
+            if writing.chunks.unsynced >= SYNC_OCTETS {
                 writing.chunks.sync(&mut self.disk)?;
             }
             return Ok(Step::List(last));

@@ -100,6 +100,8 @@ pub struct Chunks<F> {
     pub octets: u64,
     /// Messages in it.
     pub count: u64,
+    /// Octets that were written since the last sync.
+    pub unsynced: u64,
     sum: u32,
 }
 
@@ -125,6 +127,7 @@ impl<F> Chunks<F> {
         Ok(Self {
             file,
             octets: header.len() as u64,
+            unsynced: header.len() as u64,
             count: 0,
             sum,
         })
@@ -165,12 +168,15 @@ impl<F> Chunks<F> {
         out.extend_from_slice(octets);
         disk.write_at(&self.file, self.octets, &out)?;
         self.octets += out.len() as u64;
+        self.unsynced += out.len() as u64;
         Ok(())
     }
 
     /// Makes all that was added durable.
-    pub fn sync<D: Disk<File = F>>(&self, disk: &mut D) -> io::Result<()> {
-        disk.sync(&self.file)
+    pub fn sync<D: Disk<File = F>>(&mut self, disk: &mut D) -> io::Result<()> {
+        disk.sync(&self.file)?;
+        self.unsynced = 0;
+        Ok(())
     }
 }
 
