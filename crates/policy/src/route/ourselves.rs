@@ -68,7 +68,7 @@ fn reached(ip: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    /// Judges one host of the best preference on a machine that has 192.0.2.1, 2001:db8::1 and loopback.
+    /// Judges one host of the best preference on a machine that has 192.0.2.1, `2001:db8::1` and loopback.
     fn comes_back(listeners: &[&str], target: &str) -> bool {
         let listeners: Vec<SocketAddr> = listeners.iter().map(|l| l.parse().unwrap()).collect();
         let here = ["192.0.2.1", "2001:db8::1", "127.0.0.1", "::1"].map(|ip| ip.parse().unwrap());
