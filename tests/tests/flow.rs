@@ -170,7 +170,7 @@ fn mail_waits_for_a_next_hop_and_what_it_refuses_is_reported() {
 fn mail_whose_way_leads_back_here_fails_at_once_and_is_explained() {
     let port = free_port();
     let more = format!(
-        "[domain.\"b.test\"]\nusers = [\"eve\"]\ndeliver = \"maildir:{{dir}}/eve\"\n\
+        "[domain.\"b.test\"]\nusers = [\"eve\"]\ndeliver = \"maildir:{{dir}}/{{user}}\"\n\
          aliases = {{ postmaster = \"eve\", away = \"x@[127.0.0.1]\" }}\n[dns]\nsmtp_port = {port}\n"
     );
     let program = Program::start(&domain(port, "a.test", &more));
