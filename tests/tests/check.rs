@@ -286,6 +286,119 @@ fn findings_are_json_lines_where_that_is_asked_for() {
 }
 
 #[test]
+fn nothing_found_is_json_too() {
+    let place = Place::new();
+    let output = Command::new(binary())
+        .args(["--json", "--config"])
+        .arg(place.config())
+        .arg("check")
+        .output();
+    let output = output.expect("the program runs");
+    assert_eq!(output.status.code(), Some(0));
+    let lines = String::from_utf8(output.stdout).expect("UTF-8");
+    let last = lines.lines().last().expect("a line");
+    let last: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    assert_eq!(last["severity"], "none");
+    assert_eq!(last["title"], "no mistakes");
+}
+
+#[test]
+fn mail_for_our_own_name_that_goes_to_its_mx_is_a_warning() {
+    let place = Place::new();
+    let own = "[domain.\"mx.a.test\"]\ndeliver = \"mx\"\nusers = [\"postmaster\"]\n";
+    place.write(own);
+    let found = place.check();
+    let title = "mail for mx.a.test goes to its MX, and mx.a.test is this host";
+    found.says(
+        0,
+        &[
+            &format!("warning: {title}"),
+            " domain.\"mx.a.test\".deliver",
+        ],
+    );
+    place.write(&own.replace("mx.a.test", "other.test"));
+    assert!(!place.check().said.contains("goes to its MX"));
+}
+
+#[test]
+fn a_spool_with_little_room_is_a_warning_with_figures() {
+    let name = "a_spool_with_little_room_is_a_warning_with_figures";
+    let place = Place::new();
+    fs::create_dir(place.path().join("spool")).expect("writable");
+    // A file system of its own, in a mount namespace of its own.
+    let script = "mount -t tmpfs -o size=$2 none \"$1/spool\" || exit 77
+                  \"$0\" --config \"$1/ringmail.toml\" check || exit
+                  [ $2 = 64m ] || exit 0
+                  \"$0\" --config \"$1/ringmail.toml\" run 2>\"$1/log\" & pid=$!
+                  for look in $(seq 300); do grep -q room.changed \"$1/log\" && break; sleep 0.1; done
+                  kill $pid; wait $pid; grep room.changed \"$1/log\"";
+    for (size, said) in [
+        (
+            "64m",
+            "has no room: 64 MiB free; new mail is refused at 128 MiB",
+        ),
+        (
+            "200m",
+            "has little room: 200 MiB free; new mail is refused at 128 MiB",
+        ),
+    ] {
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+            .arg(binary())
+            .arg(place.path())
+            .arg(size)
+            .output();
+        let output = match output {
+            Ok(output) if output.status.code() != Some(77) => output,
+            Ok(output) => return left_out(name, &String::from_utf8_lossy(&output.stderr)),
+            Err(error) => return left_out(name, &format!("unshare(1): {error}")),
+        };
+        let found = Found::of(&output);
+        found.says(0, &[said]);
+        // The log has the figures in octets.
+        if size == "64m" {
+            let line = " room=false free_bytes=67";
+            assert!(found.said.contains(line), "{}", found.said);
+            let line = " wanted_bytes=134217728\n";
+            assert!(found.said.contains(line), "{}", found.said);
+        }
+    }
+}
+
+#[test]
+fn the_bridge_of_a_container_engine_on_this_machine_is_a_warning() {
+    let name = "the_bridge_of_a_container_engine_on_this_machine_is_a_warning";
+    let place = Place::new();
+    let text = fs::read_to_string(place.config()).expect("written");
+    let text = text.replace(
+        "[relay]\n",
+        "[relay]\nfrom = [\"10.0.0.0/8\", \"172.16.0.0/12\"]\n",
+    );
+    fs::write(place.config(), text).expect("writable");
+    // A network namespace of its own, with a bridge of a container engine's name.
+    let script = "ip link set lo up && ip link add docker0 type bridge && ip address add 172.17.0.1/16 dev docker0 || exit 77
+                  exec \"$0\" --config \"$1\" check";
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net", "sh", "-c", script])
+        .arg(binary())
+        .arg(place.config())
+        .output();
+    let output = match output {
+        Ok(output) if output.status.code() != Some(77) => output,
+        Ok(output) => return left_out(name, &String::from_utf8_lossy(&output.stderr)),
+        Err(error) => return left_out(name, &format!("unshare(1): {error}")),
+    };
+    let found = Found::of(&output);
+    let warned = "relay.from contains 172.16.0.0/12, and with it 172.17.0.1, the address of docker0 on this machine";
+    found.says(0, &[&format!("warning: {warned}")]);
+    assert!(
+        !found.said.contains("contains 10.0.0.0/8"),
+        "{}",
+        found.said
+    );
+}
+
+#[test]
 fn a_gateway_that_hides_strangers_is_an_open_relay_and_nothing_starts() {
     let name = "a_gateway_that_hides_strangers_is_an_open_relay_and_nothing_starts";
     let place = Place::new();

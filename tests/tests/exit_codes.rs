@@ -151,7 +151,9 @@ fn a_command_line_that_is_wrong_is_2() {
             "queue show",
             "queue show nonsense!",
             "queue list --age nonsense",
+            "queue list --domain not_a..name",
             "queue drop",
+            "queue drop --yes",
             "queue hold",
             "queue release",
             "queue retry",
@@ -237,6 +239,48 @@ fn what_is_not_permitted_is_5() {
 }
 
 #[test]
+fn a_spool_that_may_not_be_read_is_5() {
+    let name = "a_spool_that_may_not_be_read_is_5";
+    let mut program = Program::start(&configuration(free_port(), ""));
+    assert!(program.stop());
+    let user = match Unprivileged::new(program.folder()) {
+        Ok(user) => user,
+        Err(why) => return left_out(name, &why),
+    };
+    let mut command = user.command();
+    command.arg("--config").arg(program.config());
+    let output = command.args(["spool", "verify"]).output();
+    let output = output.expect("the program runs");
+    if output.status.code() == Some(DONE) {
+        return left_out(name, "the tests run as the user who owns the daemon");
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(NOT_PERMITTED), "{said}");
+    assert!(said.starts_with("ringmail: spool "), "{said}");
+}
+
+#[test]
+fn the_names_of_other_mail_servers_are_69() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    for name in ["sendmail", "mailq", "newaliases"] {
+        let link = folder.path().join(name);
+        std::os::unix::fs::symlink(binary(), &link).expect("writable");
+        for arguments in [&[][..], &["-t", "-oi"], &["check"]] {
+            let output = Command::new(&link).args(arguments).output();
+            let output = output.expect("the program runs");
+            assert_eq!(
+                output.status.code(),
+                Some(NOT_BUILT),
+                "{name} {arguments:?}"
+            );
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(said, format!("{name}: not supported yet\n"));
+            assert_eq!(output.stdout, b"");
+        }
+    }
+}
+
+#[test]
 fn not_now_is_6() {
     // A daemon that has one session, and somebody who has it.
     let port = free_port();
@@ -290,6 +334,9 @@ fn a_daemon_answers_with_0_and_1() {
             "reload",
             "send --to ann@a.test",
             "send --to ann@a.test --from ann@b.test",
+            "send --to ann@a.test --from <>",
+            "send --to ann@a.test --from=",
+            "queue drop --domain b.test --yes",
         ],
     );
     end_with(
@@ -305,8 +352,8 @@ fn a_daemon_answers_with_0_and_1() {
     let mut client = Client::connect(port).expect("it listens");
     assert!(client.say("NOOP").expect("an answer").starts_with("250"));
     let mail = program.folder().join("mail/a.test/ann/new");
-    wait_until("both are delivered", Duration::from_secs(30), || {
-        find_files(&mail).len() == 2
+    wait_until("all are delivered", Duration::from_secs(30), || {
+        find_files(&mail).len() == 4
     });
     assert!(program.stop());
     end_with(

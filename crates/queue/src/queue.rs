@@ -372,18 +372,23 @@ impl<R: Router> Queue<R> {
             } => self.ended(attempt, host, outcomes, now),
             Input::Lost { attempt } => self.lost(attempt, now),
             Input::Header { queue_id, octets } => self.header_came(queue_id, &octets, now),
-            Input::Retry { token, filter } => self.each(token, &filter, now, |queue, id| {
-                queue.set_due(id, now);
-            }),
+            Input::Retry { token, filter } => {
+                self.each(token, &filter, now, |queue, id| queue.set_due(id, now));
+            }
             Input::Hold { token, filter } => self.each(token, &filter, now, |queue, id| {
                 queue.set_held(id, true, now);
+                true
             }),
             Input::Release { token, filter } => {
                 self.each(token, &filter, now, |queue, id| {
                     queue.set_held(id, false, now);
+                    true
                 });
             }
-            Input::Drop { token, filter } => self.each(token, &filter, now, Self::forget),
+            Input::Drop { token, filter } => self.each(token, &filter, now, |queue, id| {
+                queue.forget(id);
+                true
+            }),
             Input::Wake => {}
             Input::Stop => self.write_noted(),
         }
@@ -517,28 +522,32 @@ impl<R: Router> Queue<R> {
     }
 
     /// Does something to each message that a filter means, and says how many there were.
-    fn each(&mut self, token: u64, filter: &Filter, now: Time, deed: impl Fn(&mut Self, QueueId)) {
+    /// Does it to all that are meant; those to which it was done are counted.
+    fn each(
+        &mut self,
+        token: u64,
+        filter: &Filter,
+        now: Time,
+        deed: impl Fn(&mut Self, QueueId) -> bool,
+    ) {
         let meant: Vec<QueueId> = self
             .messages()
             .filter(|view| filter.matches(view, now))
             .map(|view| view.stored.queue_id)
             .collect();
-        for queue_id in &meant {
-            deed(self, *queue_id);
-        }
-        self.outputs.push_back(Output::Done {
-            token,
-            count: meant.len() as u64,
-        });
+        let done = meant.into_iter().filter(|queue_id| deed(self, *queue_id));
+        let count = done.count() as u64;
+        self.outputs.push_back(Output::Done { token, count });
     }
 
-    fn set_due(&mut self, queue_id: QueueId, now: Time) {
+    /// False: it is held, and stays where it is.
+    fn set_due(&mut self, queue_id: QueueId, now: Time) -> bool {
         let Some(message) = self.messages.get_mut(&queue_id) else {
-            return;
+            return false;
         };
         let state = &mut message.stored.state;
         if state.held {
-            return;
+            return false;
         }
         self.due.remove(&(state.next_attempt, queue_id));
         // A dead message may be tried again: its reader was told to.
@@ -552,6 +561,7 @@ impl<R: Router> Queue<R> {
         if revived {
             self.write(queue_id, Vec::new());
         }
+        true
     }
 
     fn set_held(&mut self, queue_id: QueueId, held: bool, now: Time) {

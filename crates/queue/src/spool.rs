@@ -225,9 +225,17 @@ impl<D: Disk> Spool<D> {
     /// Whether new mail should be taken: there is more free space than the floor. When the disk does not
     /// say, there is none.
     pub fn has_room(&self) -> bool {
-        self.disk
-            .free_octets()
-            .is_ok_and(|free| free > self.options.floor_octets)
+        self.free_octets() > self.floor_octets()
+    }
+
+    /// Free space; none when the disk does not say.
+    pub fn free_octets(&self) -> u64 {
+        self.disk.free_octets().unwrap_or(0)
+    }
+
+    /// Free space at which new mail is refused.
+    pub fn floor_octets(&self) -> u64 {
+        self.options.floor_octets
     }
 
     /// The disk as it is, without closing: what a crash leaves. For those who simulate it.

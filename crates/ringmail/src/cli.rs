@@ -171,6 +171,15 @@ pub struct Later {
     rest: Vec<String>,
 }
 
+/// Names that other mail servers have for some of our commands, when the program is called by one of them.
+const SENDMAIL: [&str; 3] = ["sendmail", "mailq", "newaliases"];
+
+/// Which of these the program is called as: the file name of its first argument.
+fn called_as(called: &str) -> Option<&'static str> {
+    let name = Path::new(called).file_name()?;
+    SENDMAIL.into_iter().find(|known| name == *known)
+}
+
 /// Says that a command is not built yet.
 fn not_built(name: &str) -> u8 {
     eprintln!("ringmail {name}: not supported yet");
@@ -192,6 +201,10 @@ pub fn main() -> ExitCode {
         && let Some(role) = Role::from_name(name)
     {
         return crate::role::main(role);
+    }
+    if let Some(name) = arguments.first().and_then(|called| called_as(called)) {
+        eprintln!("{name}: not supported yet");
+        return ExitCode::from(NOT_BUILT);
     }
     let arguments = match Arguments::try_parse_from(&arguments) {
         Ok(arguments) => arguments,
@@ -223,8 +236,10 @@ fn obey(arguments: Arguments) -> u8 {
         Command::Queue(queue::QueueCommand::Bounce(_)) => not_built("queue bounce"),
         Command::Queue(queue::QueueCommand::Shape(_)) => not_built("queue shape"),
         Command::Queue(what) => with_config(path, |config| queue::obey(config, &what, json)),
-        Command::Send(what) => with_config(path, |config| send::send(config, &what)),
-        Command::Spool(SpoolCommand::Verify) => with_config(path, run::verify),
+        Command::Send(what) => with_config(path, |config| send::send(config, &what, json)),
+        Command::Spool(SpoolCommand::Verify) => {
+            with_config(path, |config| run::verify(config, json))
+        }
         Command::Spool(SpoolCommand::Backup(_)) => not_built("spool backup"),
         Command::Spool(SpoolCommand::Restore(_)) => not_built("spool restore"),
         Command::Version => version(json),

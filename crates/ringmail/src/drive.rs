@@ -11,4 +11,5 @@ pub mod disk;
 pub mod dns;
 pub mod edge;
 pub mod gateway;
+pub mod holder;
 pub mod maildir;

@@ -117,26 +117,26 @@ events! {
     /// An arrow was ended because the other end broke its rules.
     ArrowMisbehaved "arrow.misbehaved" Error { cause: &'static str }
     /// An attempt for this recipient did not work and will be made again. `host` is the last that was tried.
-    AttemptDeferred "attempt.deferred" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, host: String, peer_ip: String, attempt: u32, status: String, cause: String }
+    AttemptDeferred "attempt.deferred" Info { queue_id: mail::QueueId, peer_ip: String, attempt: u32, status: String, next_hop: String, host: String, cause: String, forward_path: String }
     /// The configuration was read anew and is in force; these keys changed.
     ConfigurationReloaded "configuration.reloaded" Info { changes: usize, keys: String }
     /// The configuration was to be read anew and stayed as it was.
     ConfigurationRefused "configuration.refused" Error { cause: String }
     /// Content with octets above 127 was sent as it is to a host that did not offer 8BITMIME (docs/adr/0005).
-    ContentPassed "content.passed" Info { queue_id: mail::QueueId, host: String, peer_ip: String }
+    ContentPassed "content.passed" Info { queue_id: mail::QueueId, peer_ip: String, host: String }
     /// A report was put into the queue.
     DsnQueued "dsn.queued" Info { queue_id: mail::QueueId, about: mail::QueueId }
     /// Events were not kept for `log find` and `explain`: they came faster than they could be written, or the folder
     /// cannot be written to. The log itself has them.
     EventsLost "events.lost" Warn { events: u64, cause: String }
     /// A host was tried for a message and is of no use now: another is tried, or the attempt ends.
-    HostFailed "host.failed" Info { queue_id: mail::QueueId, next_hop: String, host: String, peer_ip: String, cause: String }
+    HostFailed "host.failed" Info { queue_id: mail::QueueId, peer_ip: String, next_hop: String, host: String, cause: String }
     /// A listening socket is closed: the configuration does not name it any more.
     ListenerClosed "listener.closed" Info { listener: &'a str, address: String }
     /// A listening socket is open.
     ListenerOpened "listener.opened" Info { listener: &'a str, address: String }
     /// A message is on stable storage: it is ours.
-    MessageAccepted "message.accepted" Info { queue_id: mail::QueueId, peer_ip: String, reverse_path: String, recipients: usize, size_bytes: u64 }
+    MessageAccepted "message.accepted" Info { queue_id: mail::QueueId, peer_ip: String, recipients: usize, size_bytes: u64, reverse_path: String }
     /// A message is kept although nobody wants it: not even postmaster could be told.
     MessageDead "message.dead" Error { queue_id: mail::QueueId }
     /// A message is done with for all its recipients.
@@ -144,26 +144,28 @@ events! {
     /// A message was taken out of the queue by the administrator.
     MessageDropped "message.dropped" Warn { queue_id: mail::QueueId }
     /// A recipient has it: `reply` is what the host said as it took it, or the file that it lies in.
-    RecipientDelivered "recipient.delivered" Info { queue_id: mail::QueueId, forward_path: String, next_hop: String, host: String, peer_ip: String, attempt: u32, reply: String }
+    RecipientDelivered "recipient.delivered" Info { queue_id: mail::QueueId, peer_ip: String, attempt: u32, next_hop: String, host: String, reply: String, forward_path: String }
     /// A recipient will never have it.
-    RecipientFailed "recipient.failed" Warn { queue_id: mail::QueueId, forward_path: String, next_hop: String, host: String, peer_ip: String, attempt: u32, status: String, cause: String }
+    RecipientFailed "recipient.failed" Warn { queue_id: mail::QueueId, peer_ip: String, attempt: u32, status: String, next_hop: String, host: String, cause: String, forward_path: String }
     /// A recipient was refused in a session.
     RecipientRefused "recipient.refused" Info { session: mail::QueueId, peer_ip: String, rule: &'static str, reverse_path: String, forward_path: String }
     /// A role ended; it will be started again after a pause.
-    RoleEnded "role.ended" Error { process: &'a str, pid: u32, cause: String, pause_ms: u64 }
+    RoleEnded "role.ended" Error { process: &'a str, pid: u32, pause_ms: u64, cause: String }
     /// A role was started.
     RoleStarted "role.started" Info { process: &'a str, pid: u32 }
     /// The service stops in order.
     ServiceStopped "service.stopped" Info {}
     /// A message was refused because its transaction bears no seal that can be taken: smtpd misbehaves, or policy or
     /// queue was just started anew.
-    SealRefused "seal.refused" Error { peer_ip: String, reverse_path: String, cause: String }
+    SealRefused "seal.refused" Error { peer_ip: String, cause: String, reverse_path: String }
     /// A session ended. One line a session, whatever the peer did.
     SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, helo: String }
     /// A session was refused at its start: too many are open.
     SessionRefused "session.refused" Warn { peer_ip: String, listener: &'a str }
-    /// New mail is refused for lack of room, or taken again.
-    RoomChanged "room.changed" Warn { room: bool }
+    /// New mail is refused for lack of room on the spool's file system, or taken again.
+    RoomChanged "room.changed" Warn { room: bool, free_bytes: u64, wanted_bytes: u64 }
+    /// The spool is in use by another process, as a queue that is about to end, and is waited for.
+    SpoolAwaited "spool.awaited" Warn { spool: String }
     /// The spool found something at its start: what was cut, set aside or removed.
     SpoolFound "spool.found" Warn { finding: String }
     /// The spool could not make a batch durable, and nothing of it was acknowledged; or not read a message, or not write a checkpoint.
@@ -288,9 +290,33 @@ fn field(line: &mut String, name: &str, value: &dyn fmt::Display) {
     let _ = if !text.is_empty() && text.bytes().all(plain) {
         write!(line, " {name}={text}")
     } else {
-        write!(line, " {name}=\"{}\"", text.escape_default())
+        write!(line, " {name}=\"{}\"", escaped(&text))
     };
 }
+
+/// Everything but printable ASCII, the quote and the backslash escaped; an apostrophe ends nothing here.
+fn escaped(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        match c {
+            '\'' => shown.push(c),
+            c => shown.extend(c.escape_default()),
+        }
+    }
+    shown
+}
+
+/// Fields with text that a client or another server chose, or may have: they stand last in their line.
+#[cfg(test)]
+const OF_STRANGERS: [&str; 7] = [
+    "cause",
+    "forward_path",
+    "helo",
+    "host",
+    "next_hop",
+    "reply",
+    "reverse_path",
+];
 
 #[cfg(test)]
 mod tests {
@@ -305,6 +331,30 @@ mod tests {
         assert_eq!(
             shown,
             "event=trouble.met level=error role=ringmail place=test cause=\"x\\\" event=message.accepted\\nevent=role.ended\""
+        );
+    }
+
+    #[test]
+    fn what_a_stranger_chose_stands_last_in_its_line() {
+        let mut lines = 0;
+        for row in TABLE {
+            let names = row.fields.iter().map(|(name, _)| name);
+            let strange: Vec<bool> = names.map(|name| OF_STRANGERS.contains(name)).collect();
+            assert!(strange.is_sorted(), "{}: {:?}", row.name, row.fields);
+            lines += usize::from(strange.contains(&true));
+        }
+        assert!(lines > 5, "only {lines}");
+    }
+
+    #[test]
+    fn an_apostrophe_is_plain_and_a_quote_is_not() {
+        let shown = line(&Event::Trouble {
+            place: "test",
+            cause: "the domain's \"mx\"\\ \u{e9}".into(),
+        });
+        assert!(
+            shown.ends_with("cause=\"the domain's \\\"mx\\\"\\\\ \\u{e9}\""),
+            "{shown}"
         );
     }
 

@@ -215,7 +215,7 @@ fn each_host_that_was_tried_is_told_and_the_one_that_took_it_with_its_words() {
     assert_eq!(came.host.ip, Some("198.51.100.13".parse().unwrap()));
     let failed = |host: &str, ip: &str, cause: &str| {
         format!(
-            "event=host.failed level=info role=ringmail queue_id=0000000000007 next_hop=mx:them.test host={host} peer_ip={ip} cause=\"{cause}\""
+            "event=host.failed level=info role=ringmail queue_id=0000000000007 peer_ip={ip} next_hop=mx:them.test host={host} cause=\"{cause}\""
         )
     };
     assert_eq!(
@@ -305,7 +305,7 @@ fn eight_bit_content_to_a_hop_that_did_not_offer_to_take_it_is_told() {
         let hosts = Vec::leak(vec![("a.test", "198.51.100.10", said)]);
         let came = sent(world(&[(10, "a.test")], hosts), them());
         assert_eq!(came.ending.outcome, Outcome::Delivered);
-        let line = "event=content.passed level=info role=ringmail queue_id=0000000000007 host=a.test peer_ip=198.51.100.10";
+        let line = "event=content.passed level=info role=ringmail queue_id=0000000000007 peer_ip=198.51.100.10 host=a.test";
         assert_eq!(came.log.iter().filter(|said| *said == line).count(), told);
     }
 }

@@ -7,5 +7,6 @@
 )]
 
 pub mod file;
+pub mod network;
 pub mod process;
 pub mod socket;

@@ -43,14 +43,19 @@ impl View<'_> {
         }
     }
 
+    /// Why the last attempt for a recipient that waits did not work.
+    pub fn cause(&self) -> Option<&mail::Cause> {
+        let mut standings = self.stored.state.recipients.iter();
+        standings.find_map(|standing| match standing {
+            Standing::Waiting(Some(outcome)) => mail::dsn::cause_of(outcome),
+            _ => None,
+        })
+    }
+
     /// Why it is still here, in words.
     pub fn reason(&self) -> String {
         let state = &self.stored.state;
-        let last = state.recipients.iter().find_map(|standing| match standing {
-            Standing::Waiting(Some(outcome)) => mail::dsn::cause_of(outcome),
-            _ => None,
-        });
-        let last = match last {
+        let last = match self.cause() {
             Some(mail::Cause::Ours(status, words)) => format!("{status} {words}"),
             Some(mail::Cause::Reply(reply)) => format!("{} {}", reply.code, reply.text),
             None if state.attempts == 0 => "not attempted yet".into(),
@@ -76,6 +81,8 @@ pub struct Filter {
     pub queue_ids: Vec<QueueId>,
     /// A recipient, or its domain.
     pub to: Option<String>,
+    /// A recipient is at this domain.
+    pub domain: Option<String>,
     /// The reverse-path, or its domain.
     pub from: Option<String>,
     /// At least so old.
@@ -99,6 +106,13 @@ impl Filter {
                     .recipients
                     .iter()
                     .any(|r| is(&r.mailbox, to))
+            })
+            && named(&self.domain, &|wanted| {
+                let Ok(wanted) = Domain::parse(wanted) else {
+                    return false;
+                };
+                let mut recipients = stored.envelope.recipients.iter();
+                recipients.any(|recipient| recipient.mailbox.domain == wanted)
             })
             && named(&self.from, &|from| match &stored.envelope.reverse_path {
                 mail::ReversePath::Mailbox(mailbox) => is(mailbox, from),

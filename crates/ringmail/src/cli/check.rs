@@ -8,6 +8,7 @@ mod servers;
 use super::{DONE, NO, load, mistaken};
 use crate::config::Config;
 use crate::drive::gateway::{self, Hidden};
+use policy::Deliver;
 use serde_json::json;
 use std::path::Path;
 
@@ -61,6 +62,7 @@ pub fn check(path: &Path, json: bool, quiet: bool) -> u8 {
     servers::lmtp(&config, &mut findings);
     ports::check(&config, &mut findings);
     strangers(&config, &mut findings);
+    own_name(&config, &mut findings);
     servers::names(&config, &mut findings);
     findings.sort_by_key(|finding| finding.severity);
     for finding in &findings {
@@ -71,6 +73,9 @@ pub fn check(path: &Path, json: bool, quiet: bool) -> u8 {
         .any(|finding| finding.severity == Severity::Error)
     {
         return NO;
+    }
+    if json && findings.is_empty() {
+        println!("{}", json!({ "severity": "none", "title": "no mistakes" }));
     }
     if !json && !quiet {
         let warnings = match findings.len() {
@@ -124,6 +129,19 @@ fn file(path: &Path, findings: &mut Vec<Finding>) {
     }
 }
 
+/// A domain of our own name whose mail goes to its MX: DNS will name us, and the mail comes back.
+fn own_name(config: &Config, findings: &mut Vec<Finding>) {
+    let hostname = &config.policy.hostname;
+    let rule = config.policy.domains.get(hostname);
+    if rule.is_some_and(|rule| rule.deliver == Deliver::Mx) {
+        findings.push(Finding::warning(
+            &format!("domain.\"{hostname}\".deliver"),
+            format!("mail for {hostname} goes to its MX, and {hostname} is this host"),
+            "unless DNS names another host it would come back: deliver to a Maildir or by LMTP",
+        ));
+    }
+}
+
 /// Addresses behind which strangers may hide.
 fn strangers(config: &Config, findings: &mut Vec<Finding>) {
     for hidden in gateway::hidden(&config.policy) {
@@ -131,7 +149,9 @@ fn strangers(config: &Config, findings: &mut Vec<Finding>) {
             Hidden::BehindContainerGateway { .. } => {
                 Finding::error("relay.from", hidden.to_string(), hidden.advice())
             }
-            Hidden::BehindRouter { .. } | Hidden::BehindLoopback { .. } => {
+            Hidden::BehindRouter { .. }
+            | Hidden::BehindLoopback { .. }
+            | Hidden::BehindBridge { .. } => {
                 Finding::warning("relay.from", hidden.to_string(), hidden.advice())
             }
         };

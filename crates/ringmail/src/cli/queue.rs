@@ -5,8 +5,8 @@ use super::{DONE, Later, NO, NO_DAEMON, NOT_PERMITTED, TEMPORARY, USAGE, not_bui
 use crate::config::Config;
 use crate::ipc::control::{Answer, Deed, Filter, Message, Request};
 use clap::{Args, Subcommand};
-use mail::QueueId;
-use std::io;
+use mail::{Domain, QueueId};
+use std::io::{self, IsTerminal as _, Write as _};
 
 /// Which messages are meant; several conditions are joined by "and".
 #[derive(Args, Default)]
@@ -16,6 +16,9 @@ pub struct FilterArguments {
     /// A recipient, or its domain.
     #[arg(long)]
     to: Option<String>,
+    /// A recipient's domain.
+    #[arg(long, value_parser = domain)]
+    domain: Option<Domain>,
     /// The reverse-path, or its domain.
     #[arg(long)]
     from: Option<String>,
@@ -30,6 +33,16 @@ pub struct FilterArguments {
     dead: bool,
 }
 
+/// What is done to several at once.
+#[derive(Args, Default)]
+pub struct Bulk {
+    #[command(flatten)]
+    filter: FilterArguments,
+    /// Does it without asking; only where there is a terminal it is asked for.
+    #[arg(long)]
+    yes: bool,
+}
+
 /// What is done with the queue.
 #[derive(Subcommand)]
 pub enum QueueCommand {
@@ -41,14 +54,14 @@ pub enum QueueCommand {
         id: QueueId,
     },
     /// Attempts messages now.
-    Retry(FilterArguments),
+    Retry(Bulk),
     /// Holds messages back.
-    Hold(FilterArguments),
+    Hold(Bulk),
     /// Takes a hold back.
-    Release(FilterArguments),
+    Release(Bulk),
     /// Forgets messages, without a report.
-    Drop(FilterArguments),
-    /// Attempts all that waits, now.
+    Drop(Bulk),
+    /// Attempts all that waits and is not held, now.
     Run,
     /// Not supported yet.
     #[command(hide = true)]
@@ -56,6 +69,11 @@ pub enum QueueCommand {
     /// Not supported yet.
     #[command(hide = true)]
     Shape(Later),
+}
+
+/// A domain's name.
+fn domain(text: &str) -> Result<Domain, String> {
+    Domain::parse(text.trim_start_matches('@')).map_err(|_| "a domain such as example.org".into())
 }
 
 /// A number and its unit, in seconds.
@@ -80,6 +98,7 @@ impl FilterArguments {
         Filter {
             queue_ids: self.ids.clone(),
             to: self.to.clone(),
+            domain: self.domain.as_ref().map(ToString::to_string),
             from: self.from.clone(),
             age_min_secs: self.age,
             reason: self.reason.clone(),
@@ -93,11 +112,11 @@ pub fn obey(config: &Config, command: &QueueCommand, json: bool) -> u8 {
     match command {
         QueueCommand::List(arguments) => list(config, &arguments.filter(), json),
         QueueCommand::Show { id } => show(config, *id, json),
-        QueueCommand::Retry(arguments) => bulk(config, Deed::Retry, arguments.filter(), json),
-        QueueCommand::Hold(arguments) => bulk(config, Deed::Hold, arguments.filter(), json),
-        QueueCommand::Release(arguments) => bulk(config, Deed::Release, arguments.filter(), json),
-        QueueCommand::Drop(arguments) => bulk(config, Deed::Drop, arguments.filter(), json),
-        QueueCommand::Run => deed(config, Deed::Retry, Filter::default(), json),
+        QueueCommand::Retry(arguments) => bulk(config, Deed::Retry, arguments, json),
+        QueueCommand::Hold(arguments) => bulk(config, Deed::Hold, arguments, json),
+        QueueCommand::Release(arguments) => bulk(config, Deed::Release, arguments, json),
+        QueueCommand::Drop(arguments) => bulk(config, Deed::Drop, arguments, json),
+        QueueCommand::Run => deed(config, Deed::Retry, &Filter::default(), json, false),
         QueueCommand::Bounce(_) => not_built("queue bounce"),
         QueueCommand::Shape(_) => not_built("queue shape"),
     }
@@ -162,28 +181,88 @@ fn show(config: &Config, queue_id: QueueId, json: bool) -> u8 {
 }
 
 /// What is done to many at once needs a filter: all of them is never meant by accident.
-fn bulk(config: &Config, what: Deed, filter: Filter, json: bool) -> u8 {
+fn bulk(config: &Config, what: Deed, arguments: &Bulk, json: bool) -> u8 {
+    let filter = arguments.filter.filter();
     if filter == Filter::default() {
-        eprintln!("ringmail: name messages, or a filter (--to, --from, --age, --reason)");
+        eprintln!(
+            "ringmail: name messages, or a filter (--to, --domain, --from, --age, --reason, --dead)"
+        );
         return USAGE;
     }
-    deed(config, what, filter, json)
+    // Messages that were named one by one are meant; of a filter nobody knows how many it means.
+    let named = Filter {
+        queue_ids: filter.queue_ids.clone(),
+        ..Filter::default()
+    };
+    let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let ask = filter != named && terminal && !json && !arguments.yes;
+    deed(config, what, &filter, json, ask)
 }
 
-fn deed(config: &Config, what: Deed, filter: Filter, json: bool) -> u8 {
+/// Says how many are meant, asks where somebody is there to answer, does it, and says to how many it was done.
+fn deed(config: &Config, what: Deed, filter: &Filter, json: bool, ask: bool) -> u8 {
     with_daemon(config, |control| {
-        match control.ask(&Request::Do(what, filter))?.0 {
-            Answer::Done(count) => {
-                if json {
-                    println!("{}", serde_json::json!({ "messages": count }));
-                } else {
-                    println!("{count} messages");
-                }
-                Ok(DONE)
-            }
-            _ => Ok(unavailable()),
+        let Answer::Counts(meant) = control.ask(&Request::Meant(filter.clone()))?.0 else {
+            return Ok(unavailable());
+        };
+        if !json {
+            println!("{} meant", messages(meant.messages));
         }
+        if ask && meant.messages > 0 && !agreed(what)? {
+            println!("nothing was done");
+            return Ok(NO);
+        }
+        let Answer::Done(done) = control.ask(&Request::Do(what, filter.clone()))?.0 else {
+            return Ok(unavailable());
+        };
+        let held = if what == Deed::Retry { meant.held } else { 0 };
+        if json {
+            let said =
+                serde_json::json!({ "meant": meant.messages, "messages": done, "held": held });
+            println!("{said}");
+            return Ok(DONE);
+        }
+        println!("{} {}", messages(done), past(what));
+        if held > 0 {
+            println!(
+                "{} held and stay so: `queue release` frees them",
+                messages(held)
+            );
+        }
+        Ok(DONE)
     })
+}
+
+fn messages(count: u64) -> String {
+    match count {
+        1 => "1 message".into(),
+        many => format!("{many} messages"),
+    }
+}
+
+/// What was done, in words.
+const fn past(what: Deed) -> &'static str {
+    match what {
+        Deed::Drop => "dropped",
+        Deed::Hold => "held",
+        Deed::Release => "released",
+        Deed::Retry => "attempted now",
+    }
+}
+
+/// Whether whoever sits at the terminal wants it.
+fn agreed(what: Deed) -> io::Result<bool> {
+    let word = match what {
+        Deed::Drop => "drop",
+        Deed::Hold => "hold",
+        Deed::Release => "release",
+        Deed::Retry => "attempt",
+    };
+    print!("{word} them? [y/N] ");
+    io::stdout().flush()?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// The daemon is there, and whoever was asked behind it does not answer.
@@ -216,6 +295,7 @@ pub fn with_daemon(config: &Config, work: impl FnOnce(&mut Control) -> io::Resul
 
 /// One message as JSON.
 pub fn as_json(message: &Message) -> serde_json::Value {
+    let waits = matches!(&*message.state, "due" | "waiting");
     serde_json::json!({
         "queue_id": message.queue_id.to_string(),
         "reverse_path": message.reverse_path,
@@ -223,9 +303,10 @@ pub fn as_json(message: &Message) -> serde_json::Value {
         "arrival": message.arrival.as_secs(),
         "size_bytes": message.octets,
         "attempts": message.attempts,
-        "next_attempt": message.next_attempt.as_secs(),
+        "next_attempt": waits.then(|| message.next_attempt.as_secs()),
         "state": message.state,
-        "reason": message.reason,
+        "status": message.status,
+        "cause": message.cause,
     })
 }
 

@@ -1,10 +1,12 @@
 //! `ringmail run`, and reading a spool that nobody uses.
 
-use super::{DONE, Loaded, NO, read, refuse};
+use super::{DONE, Loaded, NO, NOT_PERMITTED, read, refuse};
 use crate::config::Config;
 use crate::drive::disk::RealDisk;
-use crate::drive::gateway;
+use crate::drive::{gateway, holder};
 use crate::role::supervisor::{self, Start};
+use mail::QueueId;
+use serde_json::json;
 use std::io;
 use std::path::Path;
 
@@ -36,6 +38,8 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
     crate::event::speak_as("supervisor");
     sys::process::raise_file_limit(FILES_MAX);
     crate::role::in_event_loop(async move {
+        // Before anything listens: mail that is taken needs a place.
+        let _hold = holder::hold(&loaded.config.spool)?;
         let listeners = supervisor::listeners(&loaded.config)?;
         supervisor::run(
             Start {
@@ -53,42 +57,78 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
 
 /// Looks at the spool as a start without a checkpoint would find it, compares the checkpoint with it, reads every
 /// message and says what it found. Changes nothing.
-pub fn verify(config: &Config) -> u8 {
-    let disk = match RealDisk::open_existing(&config.spool) {
-        Ok(Some(disk)) => disk,
-        Ok(None) => {
-            eprintln!("ringmail: the spool is in use; stop the daemon first");
-            return NO;
+pub fn verify(config: &Config, json: bool) -> u8 {
+    match look(config) {
+        Ok(looked) => looked.say(json),
+        Err((why, code)) => {
+            if json {
+                println!("{}", json!({ "error": why }));
+            } else {
+                eprintln!("ringmail: {why}");
+            }
+            code
         }
-        Err(error) => {
-            eprintln!("ringmail: spool {}: {error}", config.spool.display());
-            return NO;
-        }
+    }
+}
+
+/// What a look at the whole spool found.
+struct Looked {
+    findings: Vec<String>,
+    messages: usize,
+    unreadable: Vec<(QueueId, String)>,
+}
+
+fn look(config: &Config) -> Result<Looked, (String, u8)> {
+    let spool = config.spool.display();
+    let told = |error: io::Error| {
+        let code = match error.kind() {
+            io::ErrorKind::PermissionDenied => NOT_PERMITTED,
+            _ => NO,
+        };
+        (format!("spool {spool}: {error}"), code)
     };
-    match ::queue::spool::Spool::look(disk, ::queue::spool::Options::default()) {
-        Ok((spool, recovered)) => {
-            for finding in &recovered.findings {
+    let Some(disk) = RealDisk::open_existing(&config.spool).map_err(told)? else {
+        return Err(("the spool is in use; stop the daemon first".into(), NO));
+    };
+    let options = ::queue::spool::Options::default();
+    let (spool, recovered) = ::queue::spool::Spool::look(disk, options).map_err(told)?;
+    let ids = recovered.messages.iter().map(|message| message.queue_id);
+    let unreadable = ids.filter_map(|id| Some((id, spool.read(id).err()?.to_string())));
+    Ok(Looked {
+        unreadable: unreadable.collect(),
+        findings: recovered.findings.iter().map(ToString::to_string).collect(),
+        messages: recovered.messages.len(),
+    })
+}
+
+impl Looked {
+    fn say(&self, json: bool) -> u8 {
+        if json {
+            let unreadable = self.unreadable.iter();
+            let unreadable =
+                unreadable.map(|(id, cause)| json!({ "queue_id": id.to_string(), "cause": cause }));
+            let said = json!({
+                "messages": self.messages,
+                "findings": self.findings,
+                "unreadable": unreadable.collect::<Vec<_>>(),
+            });
+            println!("{said}");
+        } else {
+            for finding in &self.findings {
                 println!("{finding}");
             }
-            let mut bad = 0;
-            for message in &recovered.messages {
-                if let Err(error) = spool.read(message.queue_id) {
-                    println!("{}: {error}", message.queue_id);
-                    bad += 1;
-                }
+            for (queue_id, cause) in &self.unreadable {
+                println!("{queue_id}: {cause}");
             }
             println!(
-                "{} messages, {bad} of them cannot be read",
-                recovered.messages.len()
+                "{} messages, {} of them cannot be read",
+                self.messages,
+                self.unreadable.len()
             );
-            if bad == 0 && recovered.findings.is_empty() {
-                DONE
-            } else {
-                NO
-            }
         }
-        Err(error) => {
-            eprintln!("ringmail: the spool cannot be opened: {error}");
+        if self.unreadable.is_empty() && self.findings.is_empty() {
+            DONE
+        } else {
             NO
         }
     }

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::drive::clock::Clock;
 use clap::Args;
 use mail::{Ending, Mailbox, Outcome, ReversePath, Time};
+use serde_json::json;
 use smtp::client::{Dialect, Message, Output, Parameters, Session};
 use smtp::content::Stuffing;
 use std::io::{Read, Write};
@@ -20,16 +21,21 @@ pub struct Send {
     /// To whom.
     #[arg(long)]
     to: Vec<String>,
-    /// From whom; the null reverse-path where it is not given.
+    /// From whom; the null reverse-path where it is not given, or is <>.
     #[arg(long)]
     from: Option<String>,
 }
 
 /// Sends it.
-pub fn send(config: &Config, what: &Send) -> u8 {
+pub fn send(config: &Config, what: &Send, json: bool) -> u8 {
     let forward_paths: Result<Vec<Mailbox>, _> =
         what.to.iter().map(|to| Mailbox::parse(to)).collect();
-    let reverse_path = ReversePath::parse(what.from.as_deref().unwrap_or_default());
+    // As in SMTP, <> is the null reverse-path.
+    let from = match what.from.as_deref() {
+        None | Some("<>") => "",
+        Some(from) => from,
+    };
+    let reverse_path = ReversePath::parse(from);
     let (Ok(forward_paths), Ok(reverse_path)) = (forward_paths, reverse_path) else {
         eprintln!("ringmail send: an address is malformed");
         return USAGE;
@@ -42,7 +48,7 @@ pub fn send(config: &Config, what: &Send) -> u8 {
         eprintln!("ringmail send: nothing listens for mail: [listen] mx is not set");
         return NO_DAEMON;
     };
-    match talk(config, address, &forward_paths, reverse_path) {
+    match talk(config, address, &forward_paths, reverse_path, json) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("ringmail send: {address}: {error}");
@@ -66,6 +72,7 @@ fn talk(
     address: SocketAddr,
     forward_paths: &[Mailbox],
     reverse_path: ReversePath,
+    json: bool,
 ) -> std::io::Result<u8> {
     let clock = Clock::start();
     let now = || Time::from_micros(clock.now_micros());
@@ -113,7 +120,7 @@ fn talk(
                     Stuffing::default().end(session.wire());
                     session.content_sent(now());
                 }
-                Output::Outcomes(outcomes) => code = tell(forward_paths, &outcomes),
+                Output::Outcomes(outcomes) => code = tell(forward_paths, &outcomes, json),
                 Output::Idle => match message.take() {
                     Some(message) => session.send(message, now()),
                     None => session.quit(now()),
@@ -133,20 +140,25 @@ fn talk(
     }
 }
 
-fn tell(forward_paths: &[Mailbox], outcomes: &[Ending]) -> u8 {
+fn tell(forward_paths: &[Mailbox], outcomes: &[Ending], json: bool) -> u8 {
     let mut code = DONE;
     for (forward_path, outcome) in forward_paths.iter().zip(outcomes) {
-        match &outcome.outcome {
-            Outcome::Delivered => println!("{forward_path}: accepted"),
-            Outcome::Deferred(cause) => {
-                println!("{forward_path}: not now ({})", cause.status());
-                code = code.max(TEMPORARY);
-            }
-            Outcome::Failed(cause) => {
-                println!("{forward_path}: refused ({})", cause.status());
-                code = code.max(NO);
-            }
+        let (word, cause, its_code) = match &outcome.outcome {
+            Outcome::Delivered => ("accepted", None, DONE),
+            Outcome::Deferred(cause) => ("not now", Some(cause), TEMPORARY),
+            Outcome::Failed(cause) => ("refused", Some(cause), NO),
+        };
+        let status = cause.map(|cause| cause.status().to_string());
+        if json {
+            println!(
+                "{}",
+                json!({ "forward_path": forward_path.to_string(), "outcome": word, "status": status })
+            );
+        } else {
+            let status = status.map(|status| format!(" ({status})"));
+            println!("{forward_path}: {word}{}", status.unwrap_or_default());
         }
+        code = code.max(its_code);
     }
     code
 }

@@ -41,6 +41,9 @@ pub(super) fn take(
     for (name, value) in read::in_order(table) {
         let key = name.get_ref().to_ascii_lowercase();
         let bad = format!("`{}` is not an alias's name", name.get_ref());
+        if key.contains('@') || LocalPart::from_meant(&key).is_err() {
+            reader.malformed.insert(format!("{section}:names"));
+        }
         if key.contains('@') {
             reader
                 .errors

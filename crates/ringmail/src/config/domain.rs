@@ -11,7 +11,8 @@ use policy::parameters::{Aliases, SEPARATORS};
 use policy::{Deliver, DomainRule, Origin, Users};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeString, DeTable};
 
 pub(super) const SECTION: Section = Section {
     name: "domain",
@@ -82,6 +83,8 @@ pub(super) struct Places {
     pub users: BTreeMap<Box<str>, Range<usize>>,
     pub aliases: aliases::Places,
     pub catch_all: Range<usize>,
+    /// Not all of its names could be read.
+    pub unread: bool,
 }
 
 pub(super) fn take_all(reader: &mut Reader, section: &DeTable<'_>) {
@@ -104,26 +107,64 @@ pub(super) fn take_all(reader: &mut Reader, section: &DeTable<'_>) {
             reader
                 .errors
                 .add(name.span(), "the name of a domain stands in quotes", label);
+            reader.unnamed_domains = true;
+            unquoted(reader, name.get_ref(), table, &name.span());
             continue;
         }
         match domain_name(name.get_ref()) {
-            Ok(domain) => take(reader, &domain, table, name.span()),
+            Ok(domain) => {
+                let (rule, places) = take(reader, &domain.to_string(), table, name.span());
+                keep(reader, domain, rule, places);
+            }
             Err(why) => {
                 let title = format!("`{}` is not a domain name", name.get_ref());
                 reader.errors.add(name.span(), title, why);
+                reader.unnamed_domains = true;
+                // Who is meant nobody knows; what is wrong below it is wrong all the same.
+                take(reader, name.get_ref(), table, name.span());
             }
         }
     }
 }
 
-fn take(reader: &mut Reader, domain: &Domain, table: &DeTable<'_>, head: Range<usize>) {
-    if let Some(places) = reader.domains.get(domain) {
-        let first = (places.head.clone(), "it stands here first".into());
-        let title = format!("domain {domain} stands here twice");
-        return reader
-            .errors
-            .add_beside(head, title, "names are the same in any case", first);
+/// Reads what stands below a name without quotes, for its mistakes.
+fn unquoted(reader: &mut Reader, name: &str, table: &DeTable<'_>, head: &Range<usize>) {
+    for (part, value) in read::in_order(table) {
+        let Some(table) = value.get_ref().as_table() else {
+            continue;
+        };
+        let name = format!("{name}.{}", part.get_ref());
+        let deeper = |(key, value): (&Spanned<DeString<'_>>, &Value<'_>)| {
+            value.get_ref().is_table() && SECTION.row(key.get_ref()).is_none()
+        };
+        if !table.is_empty() && table.iter().all(deeper) {
+            unquoted(reader, &name, table, head);
+        } else {
+            take(reader, &name, table, head.clone());
+        }
     }
+}
+
+/// Keeps a domain, unless there is one of its name.
+fn keep(reader: &mut Reader, domain: Domain, rule: DomainRule, places: Places) {
+    if let Some(first) = reader.domains.get_mut(&domain) {
+        let beside = (first.head.clone(), "it stands here first".into());
+        let title = format!("domain {domain} stands here twice");
+        first.unread = true;
+        let label = "names are the same in any case";
+        return reader.errors.add_beside(places.head, title, label, beside);
+    }
+    reader.domains.insert(domain.clone(), places);
+    reader.policy.domains.insert(domain, rule);
+}
+
+/// Reads a domain's section.
+fn take(
+    reader: &mut Reader,
+    domain: &str,
+    table: &DeTable<'_>,
+    head: Range<usize>,
+) -> (DomainRule, Places) {
     let section = format!("domain.\"{domain}\"");
     let mut rule = DomainRule {
         users: Users::Any,
@@ -144,6 +185,8 @@ fn take(reader: &mut Reader, domain: &Domain, table: &DeTable<'_>, head: Range<u
     let mut says_where = false;
     for (key, value) in read::in_order(table) {
         let Some(row) = reader.row(&SECTION, head.start, key, value) else {
+            // It may have been meant for one that names people.
+            places.unread |= SECTION.row(key.get_ref()).is_none();
             continue;
         };
         if row.kind != Kind::Aliases {
@@ -153,6 +196,7 @@ fn take(reader: &mut Reader, domain: &Domain, table: &DeTable<'_>, head: Range<u
             "users" => rule.users = users(reader, row, value, &mut places),
             "aliases" => {
                 let table = read::table(row, value, &mut reader.errors);
+                places.unread |= table.is_none();
                 if let Some(table) = table {
                     rule.aliases = aliases::take(
                         reader,
@@ -160,6 +204,7 @@ fn take(reader: &mut Reader, domain: &Domain, table: &DeTable<'_>, head: Range<u
                         table,
                         &mut places.aliases,
                     );
+                    places.unread |= reader.is_malformed(&[&format!("{section}.aliases:names")]);
                 }
             }
             "deliver" => {
@@ -173,12 +218,12 @@ fn take(reader: &mut Reader, domain: &Domain, table: &DeTable<'_>, head: Range<u
                 places.catch_all = value.span();
                 let written = read::text(row, value, &mut reader.errors);
                 rule.catch_all = written.and_then(|t| aliases::target(&t, &mut reader.errors));
+                places.unread |= rule.catch_all.is_none();
             }
-            _ => {
-                if let Some(separators) = separators(reader, row, value) {
-                    rule.separators = separators;
-                }
-            }
+            _ => match separators(reader, row, value) {
+                Some(separators) => rule.separators = separators,
+                None => places.unread = true,
+            },
         }
     }
     let misspelt = |key| reader.suggested.contains(&(head.start, key));
@@ -193,14 +238,18 @@ fn take(reader: &mut Reader, domain: &Domain, table: &DeTable<'_>, head: Range<u
         let label = "add users = [\"…\"], or every name would be taken";
         reader.errors.add(head, title, label);
     }
-    reader.domains.insert(domain.clone(), places);
-    reader.policy.domains.insert(domain.clone(), rule);
+    (rule, places)
 }
 
 fn users(reader: &mut Reader, row: &OptionRow, value: &Value<'_>, places: &mut Places) -> Users {
     let mut users = BTreeSet::new();
-    for written in read::list(row, value, &mut reader.errors) {
+    let before = reader.errors.count();
+    let listed = read::list(row, value, &mut reader.errors);
+    places.unread |= reader.errors.count() > before;
+    for written in listed {
         let Text { text, span } = written;
+        let known = !text.contains([':', '@']);
+        places.unread |= !known || LocalPart::from_meant(&text).is_err();
         if text.contains(':') {
             let label = "list the users here";
             reader

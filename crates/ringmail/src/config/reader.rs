@@ -36,6 +36,8 @@ pub struct Reader {
     pub spool: PathBuf,
     pub runtime: PathBuf,
     pub domains: BTreeMap<Domain, domain::Places>,
+    /// There are sections of domains whose name could not be read.
+    pub unnamed_domains: bool,
     pub aliases: aliases::Places,
     pub relay_to: Range<usize>,
     pub sections: BTreeMap<&'static str, Range<usize>>,
@@ -43,6 +45,8 @@ pub struct Reader {
     /// Keys that were offered as what was meant, and where their section starts: that they are missing is not
     /// said again.
     pub suggested: BTreeSet<(usize, &'static str)>,
+    /// Keys and sections with a mistake, `section.key` or `section`; what is judged by them is not judged.
+    pub malformed: BTreeSet<String>,
 }
 
 /// Reads a text; all mistakes at once.
@@ -115,11 +119,13 @@ impl Reader {
             spool: PathBuf::new(),
             runtime: PathBuf::new(),
             domains: BTreeMap::new(),
+            unnamed_domains: false,
             aliases: aliases::Places::new(),
             relay_to: 0..0,
             sections: BTreeMap::new(),
             written: BTreeMap::new(),
             suggested: BTreeSet::new(),
+            malformed: BTreeSet::new(),
         };
         let (table, wrong) = DeTable::parse_recoverable(&text);
         reader.file(table.get_ref());
@@ -138,6 +144,7 @@ impl Reader {
     fn file(&mut self, table: &DeTable<'_>) {
         for (key, value) in read::in_order(table) {
             let name: &str = key.get_ref();
+            let before = self.errors.count();
             if let Some(section) = options::section(name).filter(|s| s.shape != Shape::Top) {
                 self.section(section, key, value);
             } else if let Some((_, doc)) = SECTIONS_LATER.iter().find(|(later, _)| *later == name) {
@@ -153,7 +160,38 @@ impl Reader {
                 self.hostname_written |= row.key == "hostname";
                 top::take(self, row, value);
             }
+            self.malformed_since(before, "", name);
         }
+    }
+
+    /// Notes a key whose mistakes came since there were `before`, and the key that was probably meant.
+    fn malformed_since(&mut self, before: usize, section: &str, key: &str) {
+        if self.errors.count() == before {
+            return;
+        }
+        let rows = options::section(section).map_or(&[][..], |section| section.rows);
+        let keys = rows.iter().map(|row| row.key);
+        let sections = SECTIONS.iter().map(|section| section.name);
+        let meant: Vec<&str> = if section.is_empty() {
+            nearest(key, keys.chain(sections)).into_iter().collect()
+        } else {
+            nearest(key, keys).into_iter().collect()
+        };
+        for key in meant.into_iter().chain([key]) {
+            if section.is_empty()
+                && key != "aliases"
+                && nearest(key, ["aliases"].into_iter()).is_some()
+            {
+                self.malformed.insert("aliases:names".into());
+            }
+            let dot = if section.is_empty() { "" } else { "." };
+            self.malformed.insert(format!("{section}{dot}{key}"));
+        }
+    }
+
+    /// Whether any of these keys or sections was written and has a mistake.
+    pub fn is_malformed(&self, keys: &[&str]) -> bool {
+        keys.iter().any(|key| self.malformed.contains(*key))
     }
 
     fn section(
@@ -170,6 +208,7 @@ impl Reader {
                 .add(key.span(), "[try] is not for this file", label);
         }
         let Some(table) = value.get_ref().as_table() else {
+            self.malformed.insert(format!("{}:names", section.name));
             let label = match section.shape {
                 Shape::Named => format!(
                     "write [{}.\"example.org\"], and its options below it",
@@ -197,7 +236,9 @@ impl Reader {
 
     fn rows(&mut self, section: &'static Section, table: &DeTable<'_>) {
         for (key, value) in read::in_order(table) {
+            let before = self.errors.count();
             let Some(row) = self.row(section, self.head_of(section.name).start, key, value) else {
+                self.malformed_since(before, section.name, key.get_ref());
                 continue;
             };
             self.note(format!("{}.{}", section.name, row.key), value, &key.span());
@@ -210,6 +251,7 @@ impl Reader {
                 "log" => log::take(self, row, value),
                 _ => try_it::take(self, row, value),
             }
+            self.malformed_since(before, section.name, row.key);
         }
     }
 

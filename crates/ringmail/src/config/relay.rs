@@ -28,8 +28,8 @@ pub(super) const SECTION: Section = Section {
             default: "",
             doc: "networks whose clients may send to anybody",
             more: "Addresses and networks of your own machines. At most a /8 of the IPv4 internet and a /32 of the \
-                   IPv6 internet in all, private networks of any size; never a network that hides strangers behind \
-                   one address.",
+                   IPv6 internet in all, private networks of any size; never the default bridge of a container \
+                   engine, or a part of it, with its gateway in it.",
             example: "[\"192.0.2.0/24\", \"2001:db8:1::/48\"]",
             state: State::Built,
         },

@@ -28,11 +28,9 @@ impl Reader {
         self.somebody();
         self.not_ourselves();
         self.trying();
-        if self.errors.is_empty() {
-            self.mailboxes();
-            self.aliases_lead_somewhere();
-            self.postmasters();
-        }
+        self.mailboxes();
+        self.aliases_lead_somewhere();
+        self.postmasters();
         if self.log.folder.as_os_str().is_empty() {
             let spool = self.written.contains_key("spool").then_some(&*self.spool);
             self.log.folder = log::default_folder(spool);
@@ -59,13 +57,16 @@ impl Reader {
             let written = keys.iter().find_map(|key| self.queue_places.get(key));
             written.cloned().unwrap_or(0..0)
         };
+        // What is malformed has its default here, which nobody compared with anything.
+        let read = |keys: &[&str]| !self.is_malformed(keys);
+        let (min, max) = ("queue.retry_delay_min", "queue.retry_delay_max");
         let queue = &self.queue;
-        if queue.retry_delay_min > queue.retry_delay_max {
+        if queue.retry_delay_min > queue.retry_delay_max && read(&[min, max]) {
             let span = place(["retry_delay_min", "retry_delay_max"]);
             let title = "queue.retry_delay_min is longer than queue.retry_delay_max";
             self.errors
                 .add(span, title, "the first pause is the shortest");
-        } else if queue.retry_delay_min > queue.expiry {
+        } else if queue.retry_delay_min > queue.expiry && read(&[min, "queue.expiry"]) {
             let span = place(["expiry", "retry_delay_min"]);
             let title = "queue.expiry comes before the second attempt";
             self.errors
@@ -74,7 +75,7 @@ impl Reader {
     }
 
     fn folders(&mut self) {
-        if self.spool == self.runtime && self.errors.is_empty() {
+        if self.spool == self.runtime && !self.is_malformed(&["spool", "runtime"]) {
             let title = "spool and runtime are the same folder";
             self.errors.add(
                 0..0,
@@ -91,7 +92,9 @@ impl Reader {
             && policy.any_domain.is_none()
             && policy.relay_from.is_empty()
             && policy.aliases.is_empty();
-        if !self.listen.mx.is_empty() && nobody && self.errors.is_empty() {
+        // A section that could not be read may have named somebody.
+        let unread = self.is_malformed(&["domain", "relay", "aliases", "try"]);
+        if !self.listen.mx.is_empty() && nobody && !unread {
             let span = self.head_of("listen");
             let title = "we listen and would refuse everything";
             self.errors
@@ -171,9 +174,25 @@ impl Reader {
         }
     }
 
+    /// Domains of which not all names could be read: whom they have not is not said.
+    fn unread(&self) -> BTreeSet<Domain> {
+        let domains = self.domains.iter().filter(|(_, places)| places.unread);
+        let mut unread: BTreeSet<Domain> = domains.map(|(domain, _)| domain.clone()).collect();
+        let unnamed =
+            self.unnamed_domains || (self.domains.is_empty() && self.is_malformed(&["domain"]));
+        if self.is_malformed(&["aliases:names"])
+            || (unnamed && *self.policy.home() == self.policy.hostname)
+        {
+            unread.insert(self.policy.hostname.clone());
+            unread.insert(self.policy.home().clone());
+        }
+        unread
+    }
+
     fn aliases_lead_somewhere(&mut self) {
         let policy = &self.policy;
         let mut wrong = Wrong::new(policy);
+        wrong.unread = self.unread();
         let place = |places: &aliases::Places, name: &str| {
             places.get(name).map_or(0..0, |(span, _)| span.clone())
         };
@@ -193,10 +212,15 @@ impl Reader {
             }
         }
         let hostname = &policy.hostname;
-        for (target, span) in aliases::targets(&policy.aliases, &self.aliases) {
+        // Without our name nobody knows whom a bare one means.
+        let named = self.hostname.is_some();
+        let global = aliases::targets(&policy.aliases, &self.aliases);
+        for (target, span) in
+            global.filter(|(target, _)| named || matches!(target, Target::Mailbox(_)))
+        {
             wrong.target(&policy.meant(target, hostname, true), target, span);
         }
-        for name in policy.aliases.keys() {
+        for name in policy.aliases.keys().filter(|_| named) {
             wrong.alias(name, hostname, place(&self.aliases, name));
         }
         for (span, title, label) in wrong.found {
@@ -206,16 +230,17 @@ impl Reader {
 
     /// Every domain of ours has a postmaster, and where we listen so has our name (RFC 5321 §4.5.1).
     fn postmasters(&mut self) {
-        if !self.errors.is_empty() || self.policy.any_domain.is_some() {
+        if self.policy.any_domain.is_some() || self.is_malformed(&["try", "aliases:names"]) {
             return;
         }
+        // An alias that leads nowhere is said where it stands.
         let nobody = |domain: &Domain| {
             let expansion = mailbox("postmaster", domain).map(|m| expand(&self.policy, &m));
-            !matches!(expansion, Some(Expansion::Mailboxes(_)))
+            matches!(expansion, Some(Expansion::Unknown))
         };
         let mut wrong = Vec::new();
         for (domain, places) in &self.domains {
-            if nobody(domain) {
+            if !places.unread && nobody(domain) {
                 let label = "add postmaster to its users or aliases, or to [aliases]";
                 wrong.push((
                     places.head.clone(),
@@ -224,7 +249,13 @@ impl Reader {
                 ));
             }
         }
-        if wrong.is_empty() && !self.listen.mx.is_empty() && nobody(&self.policy.hostname) {
+        // Our name may be, or lie in, a domain of ours: of that it is said above, and of one with a bad name nobody knows.
+        let hostname = &self.policy.hostname;
+        let asked = self.hostname.is_some()
+            && !self.listen.mx.is_empty()
+            && !self.policy.domains.contains_key(hostname)
+            && !self.unread().contains(hostname);
+        if asked && nobody(hostname) {
             let title = format!("nobody is postmaster of {}", self.policy.hostname);
             let label = "add below [aliases]: postmaster = \"you@example.org\"";
             wrong.push((self.head_of("listen"), title, label));
@@ -250,6 +281,8 @@ fn expand(policy: &Parameters, mailbox: &Mailbox) -> Expansion {
 struct Wrong<'p> {
     policy: &'p Parameters,
     found: Vec<(Range<usize>, String, String)>,
+    /// Domains of which it is not known whom they have.
+    unread: BTreeSet<Domain>,
     circles: BTreeSet<Vec<String>>,
     too_deep: bool,
 }
@@ -259,6 +292,7 @@ impl<'p> Wrong<'p> {
         Self {
             policy,
             found: Vec::new(),
+            unread: BTreeSet::new(),
             circles: BTreeSet::new(),
             too_deep: false,
         }
@@ -266,13 +300,19 @@ impl<'p> Wrong<'p> {
 
     /// A target that is nobody.
     fn target(&mut self, meant: &Mailbox, written: &Target, span: Range<usize>) {
-        if self.policy.is_ours(&meant.domain) && expand(self.policy, meant) == Expansion::Unknown {
+        if self.policy.is_ours(&meant.domain)
+            && !self.unread.contains(&meant.domain)
+            && expand(self.policy, meant) == Expansion::Unknown
+        {
             self.nobody(meant, written, span);
         }
     }
 
     /// A catch-all that is nobody leads to itself.
     fn catch_all(&mut self, meant: &Mailbox, written: &Target, span: Range<usize>) {
+        if self.unread.contains(&meant.domain) {
+            return;
+        }
         match expand(self.policy, meant) {
             Expansion::Unknown => self.nobody(meant, written, span),
             Expansion::Broken(Fault::Circle(circle)) if circle == [meant.clone()] => {
@@ -320,6 +360,8 @@ impl<'p> Wrong<'p> {
         match fault {
             // Said where the target stands.
             Fault::Nobody(_) => {}
+            // It may end at a user who could not be read.
+            Fault::Circle(circle) if circle.iter().any(|m| self.unread.contains(&m.domain)) => {}
             Fault::Circle(circle) => {
                 let circle: Vec<String> = circle
                     .iter()

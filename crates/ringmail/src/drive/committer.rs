@@ -82,7 +82,14 @@ pub enum Done {
         message: Option<(Arc<str>, Content, Option<OwnedFd>)>,
     },
     /// Whether there is room for new mail: at the start and when it changes.
-    Room(bool),
+    Room {
+        /// Whether there is.
+        room: bool,
+        /// Octets that are free; none where the disk does not say.
+        free_octets: u64,
+        /// Octets that must be.
+        wanted_octets: u64,
+    },
     /// Something for the log.
     Failed(String),
 }
@@ -307,7 +314,11 @@ impl<D: Bodies> Work<D> {
         let room = self.spool.has_room();
         if self.room != Some(room) {
             self.room = Some(room);
-            let _ = self.done.send(Done::Room(room));
+            let _ = self.done.send(Done::Room {
+                room,
+                free_octets: self.spool.free_octets(),
+                wanted_octets: self.spool.floor_octets(),
+            });
         }
     }
 }

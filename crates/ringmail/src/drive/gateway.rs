@@ -23,6 +23,15 @@ pub enum Hidden {
         /// The entry.
         listed: String,
     },
+    /// A bridge of a container engine on this machine: its address may stand for every client of a published port.
+    BehindBridge {
+        /// The bridge.
+        bridge: String,
+        /// Its own address.
+        address: IpAddr,
+        /// The entry.
+        listed: String,
+    },
     /// Loopback in a container: some engines hand published ports over from there.
     BehindLoopback {
         /// The entry.
@@ -41,6 +50,14 @@ impl fmt::Display for Hidden {
                 f,
                 "relay.from contains {listed}, and with it {gateway}, the router of this machine"
             ),
+            Hidden::BehindBridge {
+                bridge,
+                address,
+                listed,
+            } => write!(
+                f,
+                "relay.from contains {listed}, and with it {address}, the address of {bridge} on this machine"
+            ),
             Hidden::BehindLoopback { listed } => {
                 write!(f, "relay.from contains {listed}, and this is a container")
             }
@@ -58,6 +75,9 @@ impl Hidden {
             Hidden::BehindRouter { .. } => {
                 "if it rewrites the addresses of what it forwards, everybody may relay: list narrower networks"
             }
+            Hidden::BehindBridge { .. } => {
+                "a container engine may show every client of a published port as that: list narrower networks"
+            }
             Hidden::BehindLoopback { .. } => {
                 "engines that run without root may show every client as 127.0.0.1; try it from outside"
             }
@@ -70,7 +90,7 @@ pub fn hidden(policy: &Parameters) -> Vec<Hidden> {
     let routes = |path| std::fs::read_to_string(path).unwrap_or_default();
     let mut gateways = gateways(&routes("/proc/net/route"));
     gateways.extend(gateways6(&routes("/proc/net/ipv6_route")));
-    judge(&policy.relay_from, &gateways, in_container())
+    judge(&policy.relay_from, &gateways, &bridges(), in_container())
 }
 
 /// What must not be: with this the service does not start.
@@ -88,7 +108,23 @@ fn in_container() -> bool {
         || std::env::var_os("container").is_some()
 }
 
-fn judge(relay_from: &[RelayFrom], gateways: &[IpAddr], in_container: bool) -> Vec<Hidden> {
+/// How the bridges of container engines begin their names: Docker's own and those of its networks, CNI's, Podman's.
+const BRIDGES: [&str; 4] = ["br-", "cni", "docker", "podman"];
+
+/// The bridges of container engines on this machine, with their own addresses. An interface that cannot be looked
+/// at is none.
+fn bridges() -> Vec<(String, IpAddr)> {
+    let mut found = sys::network::addresses().unwrap_or_default();
+    found.retain(|(name, _)| BRIDGES.iter().any(|bridge| name.starts_with(bridge)));
+    found
+}
+
+fn judge(
+    relay_from: &[RelayFrom],
+    gateways: &[IpAddr],
+    bridges: &[(String, IpAddr)],
+    in_container: bool,
+) -> Vec<Hidden> {
     let mut found = Vec::new();
     for listed in relay_from {
         let name = listed.network.to_string();
@@ -103,6 +139,16 @@ fn judge(relay_from: &[RelayFrom], gateways: &[IpAddr], in_container: bool) -> V
                 Hidden::BehindRouter { gateway, listed }
             });
         }
+        found.extend(
+            bridges
+                .iter()
+                .filter(|(_, address)| listed.network.contains(*address))
+                .map(|(bridge, address)| Hidden::BehindBridge {
+                    bridge: bridge.clone(),
+                    address: *address,
+                    listed: name.clone(),
+                }),
+        );
         let loopback = [
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -181,19 +227,35 @@ mod tests {
         let gateway: IpAddr = "172.18.0.1".parse().unwrap();
         let wide = [listed("172.18.0.0/16")];
         assert!(matches!(
-            judge(&wide, &[gateway], true)[..],
+            judge(&wide, &[gateway], &[], true)[..],
             [Hidden::BehindContainerGateway { .. }]
         ));
         assert!(matches!(
-            judge(&wide, &[gateway], false)[..],
+            judge(&wide, &[gateway], &[], false)[..],
             [Hidden::BehindRouter { .. }]
         ));
-        assert_eq!(judge(&[listed("172.18.0.2")], &[gateway], true), []);
+        assert_eq!(judge(&[listed("172.18.0.2")], &[gateway], &[], true), []);
         let local = [listed("127.0.0.1")];
         assert!(matches!(
-            judge(&local, &[gateway], true)[..],
+            judge(&local, &[gateway], &[], true)[..],
             [Hidden::BehindLoopback { .. }]
         ));
-        assert_eq!(judge(&local, &[gateway], false), []);
+        assert_eq!(judge(&local, &[gateway], &[], false), []);
+    }
+
+    #[test]
+    fn a_network_with_the_address_of_a_container_bridge_is_a_doubt() {
+        let bridge = ("docker0".to_owned(), "172.17.0.1".parse().unwrap());
+        let found = judge(
+            &[listed("172.16.0.0/12")],
+            &[],
+            std::slice::from_ref(&bridge),
+            false,
+        );
+        let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let named = "relay.from contains 172.16.0.0/12, and with it 172.17.0.1, the address of docker0 on this machine";
+        assert_eq!(said, [named]);
+        let beside = [listed("172.17.0.128/25"), listed("10.0.0.0/8")];
+        assert_eq!(judge(&beside, &[], &[bridge], false), []);
     }
 }

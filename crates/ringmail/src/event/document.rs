@@ -14,6 +14,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("events", "how many events"),
     ("finding", "what the spool found, in words"),
     ("forward_path", "the recipient"),
+    ("free_bytes", "octets that are free on the file system"),
     ("helo", "what the client called itself; not to be believed"),
     (
         "host",
@@ -54,7 +55,12 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("rule", "the rule that decided; `explain rcpt` says more"),
     ("session", "the session's name: the token in its refusals"),
     ("size_bytes", "octets of content"),
+    ("spool", "the spool's folder"),
     ("status", "the enhanced status code (RFC 3463)"),
+    (
+        "wanted_bytes",
+        "octets that must be free for new mail to be taken",
+    ),
 ];
 
 const HEAD: &str = "\

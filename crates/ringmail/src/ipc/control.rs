@@ -15,6 +15,8 @@ pub struct Filter {
     pub queue_ids: Vec<QueueId>,
     /// A recipient is this, or at this domain.
     pub to: Option<String>,
+    /// A recipient is at this domain.
+    pub domain: Option<String>,
     /// The reverse-path is this, or at this domain.
     pub from: Option<String>,
     /// At least so old, in seconds.
@@ -60,6 +62,8 @@ pub enum Request {
     Show(QueueId),
     /// Do this to these messages.
     Do(Deed, Filter),
+    /// How many messages are meant, and how they stand.
+    Meant(Filter),
 }
 
 /// One message as commands show it.
@@ -83,6 +87,10 @@ pub struct Message {
     pub state: String,
     /// Why it is still here.
     pub reason: String,
+    /// The enhanced status code of the last attempt that did not work.
+    pub status: Option<String>,
+    /// Why it did not, in words; of a next hop its reply.
+    pub cause: Option<String>,
 }
 
 /// Messages by where they stand.
@@ -128,7 +136,7 @@ pub enum Answer {
     List(Vec<Message>),
     /// The message and the first octets of it; the frame's tail.
     Show(Message),
-    /// So many were meant.
+    /// It was done to so many: those that are held are not attempted.
     Done(u64),
     /// There is no such message.
     Nothing,

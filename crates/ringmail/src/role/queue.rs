@@ -394,9 +394,17 @@ impl Desk {
                 _ => {}
             },
             Done::Read { queue_id, message } => self.read(queue_id, message.as_ref()),
-            Done::Room(room) => {
+            Done::Room {
+                room,
+                free_octets,
+                wanted_octets,
+            } => {
                 if self.room != room {
-                    event::say(&Event::RoomChanged { room });
+                    event::say(&Event::RoomChanged {
+                        room,
+                        free_bytes: free_octets,
+                        wanted_bytes: wanted_octets,
+                    });
                 }
                 self.room = room;
                 for client in self.clients.values() {

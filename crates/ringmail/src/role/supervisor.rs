@@ -296,6 +296,10 @@ impl Supervisor {
     }
 
     fn said(&mut self, role: Role, pid: u32, said: Option<FromRole>) -> Option<FromRole> {
+        // A role that says so ends at once, and may be buried before it is heard.
+        if matches!(said, Some(FromRole::Hopeless(_))) {
+            return said;
+        }
         let process = self.processes.get_mut(&role)?;
         if process
             .child

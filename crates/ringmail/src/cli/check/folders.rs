@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::config::Config;
+use crate::drive::holder;
 use mail::{Destination, LocalPart, Mailbox, Route};
 use policy::{Deliver, Policy, Users};
 use rustix::fs::{Access, AtFlags, CWD};
@@ -11,6 +12,11 @@ use std::path::{Path, PathBuf};
 
 /// The file systems that are gone after a power cut: tmpfs and ramfs, as statfs(2) names them.
 const FORGETFUL: [u64; 2] = [0x0102_1994, 0x8584_58F6];
+
+/// Free space is little below so many times what is needed at least.
+const SCARCE: u64 = 2;
+/// 2 to this is a MiB.
+const MIB_BITS: u32 = 20;
 
 pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
     let ours = [
@@ -35,7 +41,51 @@ pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
             "queued mail would be lost in a power cut",
         ));
     }
+    in_use(config, findings);
+    room(config, findings);
     maildirs(config, findings);
+}
+
+/// Another supervisor than the one that this file started has the spool.
+fn in_use(config: &Config, findings: &mut Vec<Finding>) {
+    let Some(pid) = holder::holder(&config.spool) else {
+        return;
+    };
+    if pid.is_none() || pid != super::ports::daemon(config) {
+        let title = holder::in_use(&config.spool, pid);
+        let (title, label) = title.split_once(": ").unwrap_or((&title, "stop it"));
+        findings.push(Finding::error("spool", title.into(), label));
+    }
+}
+
+/// The spool's file system has, or soon may have, less free space than new mail needs.
+fn room(config: &Config, findings: &mut Vec<Finding>) {
+    let nearest = config.spool.ancestors().find(|path| path.exists());
+    let Some(free) = nearest
+        .and_then(|path| fs::File::open(path).ok())
+        .and_then(|folder| sys::file::free_octets(&folder).ok())
+    else {
+        return;
+    };
+    let floor = queue::spool::Options::default().floor_octets;
+    if let Some((title, label)) = scarce(free, floor) {
+        let title = format!("spool {} {title}", config.spool.display());
+        findings.push(Finding::warning("spool", title, label));
+    }
+}
+
+/// What is said of so much free space where mail is refused at `floor`.
+fn scarce(free: u64, floor: u64) -> Option<(String, &'static str)> {
+    let (free_mib, floor_mib) = (free >> MIB_BITS, floor >> MIB_BITS);
+    let figures = format!("{free_mib} MiB free; new mail is refused at {floor_mib} MiB");
+    if free <= floor {
+        let label = "make room, or no mail will be taken";
+        Some((format!("has no room: {figures}"), label))
+    } else if free <= floor.saturating_mul(SCARCE) {
+        Some((format!("has little room: {figures}"), "make room"))
+    } else {
+        None
+    }
 }
 
 /// The folder is there and may be written to, or may be made.
@@ -152,4 +202,21 @@ fn fixed(template: &str) -> PathBuf {
     let end = before.rfind('/').unwrap_or(0);
     // A template begins below the root: config says so.
     PathBuf::from(&before[..end.max(1)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scarce;
+
+    #[test]
+    fn free_space_at_the_floor_is_none_and_below_its_double_is_little() {
+        const MIB: u64 = 1024 * 1024;
+        let said = |free| scarce(free * MIB, 128 * MIB).map(|(title, _)| title);
+        let none = "has no room: 128 MiB free; new mail is refused at 128 MiB";
+        assert_eq!(said(128).as_deref(), Some(none));
+        let little = "has little room: 129 MiB free; new mail is refused at 128 MiB";
+        assert_eq!(said(129).as_deref(), Some(little));
+        assert!(said(256).is_some());
+        assert_eq!(said(257), None);
+    }
 }

@@ -68,7 +68,7 @@ fn taken(holders: &[Holder]) -> String {
 }
 
 /// The supervisor that this file started, if it runs: who made the control socket.
-fn daemon(config: &Config) -> Option<u32> {
+pub(super) fn daemon(config: &Config) -> Option<u32> {
     let control = UnixStream::connect(socket_path(config)).ok()?;
     sys::socket::peer_pid(&control).ok()
 }

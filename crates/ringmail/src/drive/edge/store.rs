@@ -4,6 +4,8 @@ use super::{Pending, Store};
 use crate::config::Config;
 use crate::drive::committer::{Committer, Done};
 use crate::drive::disk::RealDisk;
+use crate::drive::holder;
+use crate::event::{self, Event};
 use queue::spool::{Options, Recovered, Spool};
 use std::io;
 use std::time::Duration;
@@ -39,6 +41,7 @@ impl Store for SpoolFolder {
 /// Opens and locks the spool. The queue before this one may be about to end.
 async fn lock(config: &Config) -> io::Result<RealDisk> {
     let began = Instant::now();
+    let mut said = false;
     loop {
         let told = |error: io::Error| {
             io::Error::new(
@@ -48,8 +51,17 @@ async fn lock(config: &Config) -> io::Result<RealDisk> {
         };
         match RealDisk::open(&config.spool).map_err(told)? {
             Some(disk) => return Ok(disk),
-            None if began.elapsed() < LOCK_WAIT => tokio::time::sleep(LOCK_LOOK).await,
-            None => return Err(io::Error::other("the spool is in use by another Ringmail")),
+            None if began.elapsed() < LOCK_WAIT => {
+                if !std::mem::replace(&mut said, true) {
+                    event::say(&Event::SpoolAwaited {
+                        spool: config.spool.display().to_string(),
+                    });
+                    // Nothing else may happen in this turn of the event loop.
+                    event::turn_ended();
+                }
+                tokio::time::sleep(LOCK_LOOK).await;
+            }
+            None => return Err(io::Error::other(holder::in_use(&config.spool, None))),
         }
     }
 }

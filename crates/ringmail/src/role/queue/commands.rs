@@ -4,7 +4,7 @@ use super::reading::Reading;
 use super::{Desk, Pending};
 use crate::ipc::control::{self, Answer, Deed, Request};
 use ::queue::Input;
-use mail::Time;
+use mail::{Cause, Time};
 use std::time::Duration;
 
 impl Desk {
@@ -25,6 +25,13 @@ impl Desk {
             }
             Request::Count => {
                 let counts = count(self.brain.messages(), self.room, self.now());
+                self.answer(arrow, token, &Answer::Counts(counts), &[]);
+            }
+            Request::Meant(filter) => {
+                let (now, filter) = (self.now(), brain_filter(filter));
+                let views = self.brain.messages();
+                let meant = views.filter(|view| filter.matches(view, now));
+                let counts = count(meant, self.room, now);
                 self.answer(arrow, token, &Answer::Counts(counts), &[]);
             }
             // The supervisor's to answer: admin does not pass them on.
@@ -117,10 +124,19 @@ fn brain_filter(filter: control::Filter) -> ::queue::Filter {
     ::queue::Filter {
         queue_ids: filter.queue_ids,
         to: filter.to,
+        domain: filter.domain,
         from: filter.from,
         age_min: filter.age_min_secs.map(Duration::from_secs),
         reason: filter.reason,
         dead: filter.dead,
+    }
+}
+
+/// A cause in words: the reply of a next hop, or ours.
+fn words(cause: &Cause) -> String {
+    match cause {
+        Cause::Ours(_, words) => words.to_string(),
+        Cause::Reply(reply) => format!("{} {}", reply.code, reply.text),
     }
 }
 
@@ -146,5 +162,7 @@ fn shown(view: &::queue::View<'_>, now: Time) -> control::Message {
         next_attempt: stored.state.next_attempt,
         state: view.word(now).to_owned(),
         reason: view.reason(),
+        status: view.cause().map(|cause| cause.status().to_string()),
+        cause: view.cause().map(words),
     }
 }
