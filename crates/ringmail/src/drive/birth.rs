@@ -53,16 +53,22 @@ impl Birth {
     ) -> io::Result<Option<(T, Option<OwnedFd>)>> {
         let mut octets = vec![0; RECORD_OCTETS];
         let mut fds = Vec::new();
-        let count = self
-            .0
-            .async_io(Interest::READABLE, || {
+        let mut told = false;
+        let count = loop {
+            let received = self.0.async_io(Interest::READABLE, || {
                 sys::socket::receive(&self.0, &mut octets, &mut fds)
-            })
-            .await;
-        let count = match count {
-            Ok(0) => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
-            other => other?,
+            });
+            match received.await {
+                Ok(0) => return Ok(None),
+                // The other end is gone and had not read all. The kernel says that first; what the other end said
+                // before is still to be read, and then the end.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    if std::mem::replace(&mut told, true) {
+                        return Ok(None);
+                    }
+                }
+                other => break other?,
+            }
         };
         let bad = |_| io::Error::other(Misbehaved("a record that does not decode"));
         let (record, rest) = postcard::take_from_bytes(&octets[..count]).map_err(bad)?;
@@ -70,5 +76,27 @@ impl Birth {
             return Err(io::Error::other(Misbehaved("more came than was said")));
         }
         Ok(Some((record, fds.pop())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sys::socket::Kind;
+
+    #[test]
+    fn last_words_are_heard_though_the_role_had_not_read_all() {
+        crate::role::in_event_loop(async {
+            let (ours, theirs) = sys::socket::pair(Kind::SeqPacket)?;
+            let (supervisor, role) = (Birth::new(ours)?, Birth::new(theirs)?);
+            supervisor.order(&ToRole::Begin, None)?;
+            role.tell(&FromRole::Hopeless("why".into()));
+            drop(role);
+            let said = supervisor.report().await?;
+            assert!(matches!(said, Some(FromRole::Hopeless(why)) if why == "why"));
+            assert!(supervisor.report().await?.is_none());
+            Ok(())
+        })
+        .unwrap();
     }
 }
