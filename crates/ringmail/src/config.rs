@@ -125,11 +125,19 @@ pub struct Dns {
     pub smtp_port: Option<u16>,
 }
 
+/// The control socket's name in the runtime folder.
+pub const CONTROL_SOCKET: &str = "control";
+
 impl Config {
     /// Reads a file.
     pub fn load(path: &Path, situation: Situation) -> Result<Self, Errors> {
         let text = load_text(path)?;
         Self::parse(&text, &path.display().to_string(), situation)
+    }
+
+    /// Where the control socket is.
+    pub fn control_socket(&self) -> PathBuf {
+        self.runtime.join(CONTROL_SOCKET)
     }
 
     /// The line where a key is written.

@@ -5,19 +5,10 @@ use crate::ipc::control::{Answer, Request};
 use crate::ipc::{self, Misbehaved};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a command waits for an answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-
-/// The control socket's name in the runtime folder.
-pub const SOCKET: &str = "control";
-
-/// Where the control socket is.
-pub fn socket_path(config: &Config) -> PathBuf {
-    config.runtime.join(SOCKET)
-}
 
 /// A connection to the daemon.
 pub struct Control {
@@ -28,7 +19,7 @@ pub struct Control {
 impl Control {
     /// Connects; the error tells nobody listening from not being permitted.
     pub fn connect(config: &Config) -> io::Result<Self> {
-        let stream = UnixStream::connect(socket_path(config))?;
+        let stream = UnixStream::connect(config.control_socket())?;
         stream.set_read_timeout(Some(ANSWER_WAIT))?;
         Ok(Self {
             stream,

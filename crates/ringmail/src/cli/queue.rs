@@ -282,7 +282,7 @@ pub fn with_daemon(config: &Config, work: impl FnOnce(&mut Control) -> io::Resul
         Err(_) => {
             eprintln!(
                 "ringmail: no daemon answers at {}",
-                super::control::socket_path(config).display()
+                config.control_socket().display()
             );
             return NO_DAEMON;
         }

@@ -1,12 +1,10 @@
 //! `ringmail try`: the whole program on loopback, for any domain, with nothing leaving the machine.
 
-mod arrival;
 mod greeting;
 
-pub use arrival::say as say_arrival;
-
-use super::control::{Control, SOCKET};
+use super::control::Control;
 use super::{DONE, NO, refuse, run};
+use crate::config::CONTROL_SOCKET;
 use crate::config::Config;
 use crate::ipc::control::{Answer, Request};
 use std::fs;
@@ -84,7 +82,7 @@ impl Home {
                 "the folder's path has { or }, or a control character: choose another",
             ));
         }
-        if path.join("run").join(SOCKET).as_os_str().len() > SOCKET_PATH_OCTETS {
+        if path.join("run").join(CONTROL_SOCKET).as_os_str().len() > SOCKET_PATH_OCTETS {
             return Err(io::Error::other(
                 "the folder's path is too long for a socket: choose a shorter one",
             ));
@@ -101,7 +99,7 @@ impl Home {
     fn start(&self) -> Option<io::Result<()>> {
         let path = self.config();
         // Before anything is written: who runs here goes by what is written there.
-        if UnixStream::connect(self.path.join("run").join(SOCKET)).is_ok() {
+        if UnixStream::connect(self.path.join("run").join(CONTROL_SOCKET)).is_ok() {
             let here = "`ringmail try` runs here already: end it first, or name another folder";
             return Some(Err(io::Error::other(here)));
         }

@@ -104,7 +104,7 @@ fn folder(reader: &mut Reader, row: &'static OptionRow, value: &Value<'_>) {
         return reader.errors.add(written.span, title, label);
     }
     if row.key == "runtime" {
-        let socket = Path::new(&written.text).join(crate::cli::control::SOCKET);
+        let socket = Path::new(&written.text).join(super::CONTROL_SOCKET);
         if socket.as_os_str().len() >= SOCKET_PATH_OCTETS {
             let label = format!(
                 "a socket's path has at most {} octets",

@@ -3,6 +3,8 @@
 //! Trusts queue for what it is asked. May touch the mailbox folders and LMTP sockets that the
 //! configuration names. If it is taken over, those mailboxes are; spool, network and keys are not.
 
+mod arrival;
+
 use crate::config::Config;
 use crate::drive::birth::Birth;
 use crate::drive::client::{Connection, Source, Went};
@@ -132,7 +134,7 @@ fn file_name(attempt: &Attempt, recipient: u32, hostname: &str) -> String {
 
 fn delivered(shared: &Shared, file: &std::path::Path) -> Ending {
     if shared.say_where {
-        crate::cli::try_it::say_arrival(file);
+        arrival::say(file);
     }
     Ending {
         outcome: Outcome::Delivered,

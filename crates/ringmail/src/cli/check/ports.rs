@@ -2,7 +2,6 @@
 //! else holds is named with its process, where the kernel lets us see it.
 
 use super::Finding;
-use crate::cli::control::socket_path;
 use crate::config::Config;
 use std::fs;
 use std::io;
@@ -69,7 +68,7 @@ fn taken(holders: &[Holder]) -> String {
 
 /// The supervisor that this file started, if it runs: who made the control socket.
 pub(super) fn daemon(config: &Config) -> Option<u32> {
-    let control = UnixStream::connect(socket_path(config)).ok()?;
+    let control = UnixStream::connect(config.control_socket()).ok()?;
     sys::socket::peer_pid(&control).ok()
 }
 

@@ -104,7 +104,7 @@ fn control_socket(config: &Config) -> io::Result<Open> {
         )
     };
     std::fs::create_dir_all(&config.runtime).map_err(told)?;
-    let path = crate::cli::control::socket_path(config);
+    let path = config.control_socket();
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
         _ => {}

@@ -1,4 +1,4 @@
-//! One line for each message as it arrives: From, Subject, and where it lies.
+//! `try`: one line for each message as it arrives: From, Subject, and where it lies.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -10,7 +10,7 @@ const HEADER_OCTETS: u64 = 64 * 1024;
 const SHOWN: usize = 100;
 
 /// Says that a message lies in this file. A terminal that is gone stops nothing.
-pub fn say(file: &Path) {
+pub(super) fn say(file: &Path) {
     let mut header = Vec::new();
     if let Ok(open) = File::open(file) {
         // What cannot be read is not shown: the message lies there all the same.
