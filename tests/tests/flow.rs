@@ -255,7 +255,10 @@ fn what_was_queued_is_there_after_a_kill_and_after_a_stop() {
     program.run();
     assert_eq!(program.queued(), Some(20));
     let dropped = program.command(&["queue", "drop", "--to", "b.test"]);
-    assert_eq!(String::from_utf8_lossy(&dropped.stdout), "20 messages\n");
+    assert_eq!(
+        String::from_utf8_lossy(&dropped.stdout),
+        "20 messages meant\n20 messages dropped\n"
+    );
     wait_until("all are dropped", SOON, || program.queued() == Some(0));
 }
 
