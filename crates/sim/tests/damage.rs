@@ -254,6 +254,28 @@ fn a_refused_batch_stays_away_although_the_batch_that_voids_it_is_lost() {
     }
 }
 
+#[test]
+fn a_rotten_header_of_the_last_batch_is_said() {
+    // What follows the batch's header shows that there was one.
+    for octet in 0..24 {
+        let mut disk = three_messages();
+        rot(&mut disk, 3 * 4096 + octet);
+        let (spool, recovered) = open(disk);
+        let told = &recovered.findings[..];
+        if recovered.messages.len() == 2 {
+            assert!(
+                matches!(told, [Finding::Rotten(_) | Finding::Cut(_)]),
+                "octet {octet}: {told:?}"
+            );
+        } else {
+            assert_eq!(recovered.messages.len(), 3, "octet {octet}");
+        }
+        let disk = spool.into_disk();
+        let kept = Disk::list(&disk, Folder::Aside).unwrap();
+        assert_eq!(kept.len(), 3 - recovered.messages.len(), "octet {octet}");
+    }
+}
+
 /// Every file of the spool with its content.
 fn picture(disk: &LyingDisk) -> Vec<(Folder, String, Vec<u8>)> {
     let mut files = Vec::new();

@@ -40,7 +40,8 @@ impl Found {
     }
 }
 
-/// Reads a segment's batches from a place on, and the gaps that lie between valid ones.
+/// Reads a segment's batches from a place on, and the gaps that lie between valid ones; the last may be one whose
+/// header is damaged.
 pub fn scan<D: Disk>(
     disk: &D,
     segment: &Segment<D::File>,
@@ -54,14 +55,14 @@ pub fn scan<D: Disk>(
         let mut header = [0; BATCH_HEADER];
         read_all(disk, &segment.file, offset, &mut header)?;
         let Some(batch) = Batch::decode(&header, usage, offset) else {
-            match search(disk, segment, offset + BLOCK, octets)? {
-                Some(found) => {
-                    gaps.push((usage.generation, offset, found - offset));
-                    offset = found;
-                    continue;
-                }
-                None => return Ok(()),
-            }
+            let Some(found) = search(disk, segment, offset + BLOCK, octets)? else {
+                let damaged = records_at(disk, segment, offset, octets)?;
+                gaps.extend(damaged.map(|octets| (usage.generation, offset, octets)));
+                return Ok(());
+            };
+            gaps.push((usage.generation, offset, found - offset));
+            offset = found;
+            continue;
         };
         batches.push(read_batch(disk, segment, offset, batch)?);
         offset += batch_span(batch.octets.into());
@@ -93,6 +94,27 @@ fn search<D: Disk>(
         offset += (read as u64).next_multiple_of(BLOCK);
     }
     Ok(None)
+}
+
+/// Octets of a batch whose header cannot be read, where whole headers of records of this use lie behind it. They share
+/// a sector with the header, and so were written with it or not at all: it rotted. `None`: the log ends here.
+fn records_at<D: Disk>(
+    disk: &D,
+    segment: &Segment<D::File>,
+    offset: u64,
+    end: u64,
+) -> io::Result<Option<u64>> {
+    let first = offset + BATCH_HEADER as u64;
+    let mut place = first;
+    while place + RECORD_HEADER as u64 <= end {
+        let mut octets = [0; RECORD_HEADER];
+        read_all(disk, &segment.file, place, &mut octets)?;
+        let Some(record) = RecordHeader::decode(&octets, segment.usage, place) else {
+            break;
+        };
+        place += record.octets();
+    }
+    Ok((place > first).then(|| (place - offset).min(end - offset)))
 }
 
 /// The batch at a place, if it is the one that lies there.
