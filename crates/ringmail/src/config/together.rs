@@ -29,8 +29,8 @@ impl Reader {
         self.not_ourselves();
         self.trying();
         self.mailboxes();
-        self.aliases_lead_somewhere();
-        self.postmasters();
+        let aliases_are_sound = self.aliases_lead_somewhere();
+        self.postmasters(aliases_are_sound);
         if self.log.folder.as_os_str().is_empty() {
             let spool = self.written.contains_key("spool").then_some(&*self.spool);
             self.log.folder = log::default_folder(spool);
@@ -189,7 +189,8 @@ impl Reader {
         unread
     }
 
-    fn aliases_lead_somewhere(&mut self) {
+    /// Says which aliases lead nowhere; whether there are none.
+    fn aliases_lead_somewhere(&mut self) -> bool {
         let policy = &self.policy;
         let mut wrong = Wrong::new(policy);
         wrong.unread = self.unread();
@@ -223,20 +224,26 @@ impl Reader {
         for name in policy.aliases.keys().filter(|_| named) {
             wrong.alias(name, hostname, place(&self.aliases, name));
         }
+        let sound = wrong.found.is_empty();
         for (span, title, label) in wrong.found {
             self.errors.add(span, title, label);
         }
+        sound
     }
 
     /// Every domain of ours has a postmaster, and where we listen so has our name (RFC 5321 §4.5.1).
-    fn postmasters(&mut self) {
+    fn postmasters(&mut self, aliases_are_sound: bool) {
         if self.policy.any_domain.is_some() || self.is_malformed(&["try", "aliases:names"]) {
             return;
         }
-        // An alias that leads nowhere is said where it stands.
         let nobody = |domain: &Domain| {
             let expansion = mailbox("postmaster", domain).map(|m| expand(&self.policy, &m));
-            matches!(expansion, Some(Expansion::Unknown))
+            match expansion {
+                Some(Expansion::Mailboxes(_)) => false,
+                // An alias that leads nowhere was said where it stands.
+                Some(Expansion::Broken(_)) => aliases_are_sound,
+                _ => true,
+            }
         };
         let mut wrong = Vec::new();
         for (domain, places) in &self.domains {
