@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 /// How long a start may take on a loaded machine.
@@ -25,7 +26,27 @@ pub fn binary() -> PathBuf {
         "{} is missing: cargo build --workspace first",
         binary.display()
     );
+    static CURRENT: Once = Once::new();
+    CURRENT.call_once(|| is_of_these_sources(&binary));
     binary
+}
+
+/// A test run by hand must not judge a program of yesterday: cargo lists beside it what it was made of.
+fn is_of_these_sources(binary: &Path) {
+    let Ok(list) = fs::read_to_string(binary.with_extension("d")) else {
+        return;
+    };
+    let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let built = changed(binary);
+    // "binary: source source …", each blank inside a path behind a backslash.
+    let sources = list.split_once(": ").map_or("", |(_, sources)| sources);
+    for source in sources.replace("\\ ", "\0").split_whitespace() {
+        let source = source.replace('\0', " ");
+        assert!(
+            changed(Path::new(&source)) <= built,
+            "{source} is newer than the program: cargo build --workspace first"
+        );
+    }
 }
 
 impl Program {

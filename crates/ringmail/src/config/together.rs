@@ -240,9 +240,11 @@ impl Reader {
             let expansion = mailbox("postmaster", domain).map(|m| expand(&self.policy, &m));
             match expansion {
                 Some(Expansion::Mailboxes(_)) => false,
-                // An alias that leads nowhere was said where it stands.
+                // A domain's postmaster that is nobody, and an alias that leads nowhere, is said where it stands.
+                Some(Expansion::Broken(Fault::Nobody(_))) => false,
+                // A circle that no alias closes alone is said here.
                 Some(Expansion::Broken(_)) => aliases_are_sound,
-                _ => true,
+                Some(Expansion::Unknown) | None => true,
             }
         };
         let mut wrong = Vec::new();
