@@ -16,6 +16,9 @@ pub struct Program {
     child: Option<Child>,
 }
 
+/// Whether the program was compared with its sources; once a process is enough.
+static CURRENT: Once = Once::new();
+
 /// The program: the binary beside the test's own; `cargo xtask test` builds it before the tests.
 pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a file");
@@ -26,7 +29,6 @@ pub fn binary() -> PathBuf {
         "{} is missing: cargo build --workspace first",
         binary.display()
     );
-    static CURRENT: Once = Once::new();
     CURRENT.call_once(|| is_of_these_sources(&binary));
     binary
 }

@@ -239,9 +239,8 @@ impl Reader {
         let nobody = |domain: &Domain| {
             let expansion = mailbox("postmaster", domain).map(|m| expand(&self.policy, &m));
             match expansion {
-                Some(Expansion::Mailboxes(_)) => false,
-                // A domain's postmaster that is nobody, and an alias that leads nowhere, is said where it stands.
-                Some(Expansion::Broken(Fault::Nobody(_))) => false,
+                // Whoever the way ends at and who is nobody is said where that stands.
+                Some(Expansion::Mailboxes(_) | Expansion::Broken(Fault::Nobody(_))) => false,
                 // A circle that no alias closes alone is said here.
                 Some(Expansion::Broken(_)) => aliases_are_sound,
                 Some(Expansion::Unknown) | None => true,
