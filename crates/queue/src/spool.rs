@@ -120,6 +120,9 @@ pub struct Faults {
     pub checkpoint_recycled: bool,
 }
 
+/// Unwanted bodies that wait for a void; more of them are left for the next start to remove.
+const UNWANTED_MAX: usize = 4096;
+
 /// The spool.
 pub struct Spool<D: Disk> {
     disk: D,
@@ -131,6 +134,8 @@ pub struct Spool<D: Disk> {
     last: Option<Position>,
     /// Batches that were refused and may lie on the disk all the same.
     void: Vec<(u64, u64)>,
+    /// Bodies that are not wanted, of which one of those batches may speak.
+    unwanted: Vec<u64>,
     next_body: u64,
 }
 
@@ -212,9 +217,23 @@ impl<D: Disk> Spool<D> {
         Ok((number, file))
     }
 
-    /// A body that is not wanted after all. One that cannot be removed goes at the next start.
+    /// A body that is not wanted after all. One that cannot be removed goes at the next start. While a batch that was
+    /// refused is not voided it may name this one, and a start before that would find a message without its content:
+    /// it goes when the void is durable.
     pub fn drop_body(&mut self, number: u64) {
-        let _ = self.disk.remove(Folder::Body, &body_name(number));
+        if self.void.is_empty() {
+            let _ = self.disk.remove(Folder::Body, &body_name(number));
+        } else if self.unwanted.len() < UNWANTED_MAX {
+            self.unwanted.push(number);
+        }
+    }
+
+    /// What was refused is voided for good.
+    fn voided(&mut self) {
+        self.void.clear();
+        for number in std::mem::take(&mut self.unwanted) {
+            let _ = self.disk.remove(Folder::Body, &body_name(number));
+        }
     }
 
     /// Opens a body.

@@ -194,6 +194,41 @@ fn a_body_that_is_gone_is_said_and_does_not_stop_the_queue() {
     assert!(spool.read(QueueId::from_u64(1)).is_ok());
 }
 
+/// A message may rise that was refused, when nothing voided it before the power went; then it has its content.
+#[test]
+fn the_body_of_a_refused_batch_stays_until_the_batch_is_voided() {
+    let names = |disk: &LyingDisk| Disk::list(disk, Folder::Body).unwrap().len();
+    let mut risen = 0;
+    for failing in 0..8 {
+        let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));
+        spool.commit(&[message(3)]).unwrap();
+        let (number, _) = spool.new_body().unwrap();
+        let Entry::Accept(mut large) = message(1) else {
+            unreachable!("a message is accepted")
+        };
+        large.content = Content::Body(Body {
+            number,
+            octets: 0,
+            checksum: 0,
+        });
+        let disk = spool.disk_mut();
+        let calls = disk.calls();
+        disk.fail(calls + failing, std::io::ErrorKind::Other);
+        if spool.commit(&[Entry::Accept(large)]).is_ok() {
+            break;
+        }
+        spool.drop_body(number);
+        let (again, recovered) = open(spool.disk().clone());
+        assert_eq!(recovered.findings, [], "call {failing}");
+        assert_eq!(names(again.disk()), recovered.messages.len() - 1);
+        risen += recovered.messages.len() - 1;
+        spool.commit(&[message(2)]).unwrap();
+        assert_eq!(names(spool.disk()), 0, "call {failing}");
+        assert_eq!(open(spool.into_disk()).1.messages.len(), 2);
+    }
+    assert!(risen > 0, "a sync failed and the batch was there");
+}
+
 /// Whether a message of so many octets is taken when the call of this number, from the commit on, fails.
 fn take(octets: usize, failing: Option<u64>) -> (bool, LyingDisk) {
     let (mut spool, _) = open(LyingDisk::new(1, u64::MAX));

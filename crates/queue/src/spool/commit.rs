@@ -185,7 +185,7 @@ impl<D: Disk> Spool<D> {
                 self.segments.head = None;
                 return Err(error.into());
             }
-            self.void.clear();
+            self.voided();
             self.last = Some((usage.generation, offset, sum));
             self.checkpoints.log_grew(span);
             self.segments.head = Some(offset + span);

@@ -121,6 +121,7 @@ impl<D: Disk> Spool<D> {
             checkpoints: Checkpoints::new(),
             last: None,
             void: Vec::new(),
+            unwanted: Vec::new(),
             next_body: 1,
         };
         let loaded = match load(&spool.disk, &spool.segments) {
