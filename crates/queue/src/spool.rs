@@ -26,6 +26,8 @@
 //! *Commit*: bodies and their folder are synced; then one batch is written on fresh blocks of 4 KiB, and
 //! one `fdatasync` makes it durable. A crash before that leaves a batch that is not whole or a body that
 //! nobody names.
+//! *Refuse*: a batch whose sync failed may be whole all the same; the next that becomes durable voids it. Its bodies
+//! stay until then: a crash before leaves a message that nobody was answered 250 for, with its content.
 //! *Roll*: a free segment gets its header, file and folder are synced, then it is used. A crash leaves a
 //! segment whose header is whole and has no batches, or one that is made free again.
 //! *Retire*: segments end oldest first. What lives in the oldest is committed anew at the log's head, put
