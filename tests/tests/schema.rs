@@ -8,8 +8,9 @@ use std::process::Command;
 use tests::binary;
 
 /// The words of draft 2020-12 that the schema uses, beside those that only describe.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 10] = [
     "type",
+    "enum",
     "properties",
     "additionalProperties",
     "required",
@@ -57,6 +58,12 @@ fn validate(schema: &Value, value: &Value, place: &str) -> Result<(), String> {
         };
         if !is {
             return wrong("another type");
+        }
+    }
+    if let Some(words) = schema.get("enum") {
+        let words = words.as_array().expect("a list of words");
+        if !words.contains(value) {
+            return wrong("none of the words");
         }
     }
     if let Some(ways) = schema.get("oneOf") {

@@ -275,6 +275,7 @@ impl<D: Disk> Spool<D> {
     }
 }
 
-fn body_name(number: u64) -> String {
+/// The name of a body's file.
+pub fn body_name(number: u64) -> String {
     format!("{number:016x}")
 }

@@ -16,6 +16,7 @@ mod story;
 pub mod try_it;
 
 use crate::config::{Config, Errors, load_text};
+use crate::confine::Layers;
 use crate::ipc::spawn::{Role, Situation};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::IsTerminal as _;
@@ -200,7 +201,7 @@ pub fn main() -> ExitCode {
         && word == "role"
         && let Some(role) = Role::from_name(name)
     {
-        return crate::role::main(role);
+        return crate::role::main(role, Layers::ALL, None);
     }
     if let Some(name) = arguments.first().and_then(|called| called_as(called)) {
         eprintln!("{name}: not supported yet");

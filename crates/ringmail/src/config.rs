@@ -63,6 +63,8 @@ pub struct Config {
     pub spool: PathBuf,
     /// The folder of the control socket.
     pub runtime: PathBuf,
+    /// Whether every layer of confinement must stand.
+    pub sandbox_required: bool,
     /// Every key that was written: for `config show`.
     written: BTreeMap<String, Written>,
 }

@@ -10,6 +10,8 @@ pub mod connection;
 pub mod disk;
 pub mod dns;
 pub mod edge;
+pub mod folders;
 pub mod gateway;
 pub mod holder;
 pub mod maildir;
+pub mod thread;

@@ -129,6 +129,8 @@ events! {
     /// Events were not kept for `log find` and `explain`: they came faster than they could be written, or the folder
     /// cannot be written to. The log itself has them.
     EventsLost "events.lost" Warn { events: u64, cause: String }
+    /// A folder that a role should see is not there. The role is started anew when it is.
+    FolderAbsent "folder.absent" Warn { folder: String, cause: String }
     /// A host was tried for a message and is of no use now: another is tried, or the attempt ends.
     HostFailed "host.failed" Info { queue_id: mail::QueueId, peer_ip: String, next_hop: String, host: String, cause: String }
     /// A listening socket is closed: the configuration does not name it any more.
@@ -151,8 +153,15 @@ events! {
     RecipientRefused "recipient.refused" Info { session: mail::QueueId, peer_ip: String, rule: &'static str, reverse_path: String, forward_path: String }
     /// A role ended; it will be started again after a pause.
     RoleEnded "role.ended" Error { process: &'a str, pid: u32, pause_ms: u64, cause: String }
+    /// A role was started anew because what it may reach is another now.
+    RoleRenewed "role.renewed" Info { process: &'a str, pid: u32, cause: &'static str }
     /// A role was started.
     RoleStarted "role.started" Info { process: &'a str, pid: u32 }
+    /// A role made a system call that it may not make, by its own word, and was ended: a fault of the program, or
+    /// somebody has taken that role over.
+    RoleTrapped "role.trapped" Error { process: &'a str, pid: u32, syscall: u32, name: &'static str }
+    /// A layer of confinement does not stand around a role, or not whole.
+    RoleUnconfined "role.unconfined" Warn { process: &'a str, pid: u32, layer: &'static str, cause: String }
     /// The service stops in order.
     ServiceStopped "service.stopped" Info {}
     /// A message was refused because its transaction bears no seal that can be taken: smtpd misbehaves, or policy or

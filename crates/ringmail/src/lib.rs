@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod drive;
 pub mod event;
 pub mod ipc;

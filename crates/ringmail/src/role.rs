@@ -9,16 +9,25 @@ pub mod relay;
 pub mod smtpd;
 pub mod supervisor;
 
+use crate::config::Config;
+use crate::confine::reach::Names;
+use crate::confine::{Layers, Reach, Walls};
 use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
+use crate::drive::dns::Dns;
 use crate::drive::edge::{Internet, SpoolFolder, SyncThreads, TcpDoors};
 use crate::event::{self, Event};
-use crate::ipc::spawn::Role;
+use crate::ipc::spawn::{Role, ToRole};
+use std::io;
 use std::process::ExitCode;
 use std::rc::Rc;
 
-/// Runs this process as `role`, on the descriptor it was born with.
-pub fn main(role: Role) -> ExitCode {
+/// What is done in the place of a role's story once its walls are closed: for tests from inside only.
+pub type Inside = fn(Role, &Birth, &Config) -> ExitCode;
+
+/// Runs this process as `role`, on the descriptor it was born with: hears its first orders, raises the walls that
+/// follow from them, and only then begins its story. The program raises all layers and has nobody `inside`.
+pub fn main(role: Role, layers: Layers, inside: Option<Inside>) -> ExitCode {
     event::speak_as(role.name());
     sys::process::set_name("ringmail");
     let Some(birth) = sys::process::take_birth_socket() else {
@@ -27,20 +36,27 @@ pub fn main(role: Role) -> ExitCode {
     };
     let ended = in_event_loop(async move {
         let (birth, clock) = (Birth::new(birth)?, Clock::start());
-        match role {
-            Role::Admin => admin::run(birth, clock).await,
-            Role::Local => local::run(birth, clock, Rc::new(SyncThreads::start()?)).await,
-            Role::Policy => policy::run(birth).await,
-            Role::Queue => queue::run(birth, clock, &SpoolFolder).await,
-            Role::Relay => {
-                let network = |config: &_| Ok(Rc::new(Internet::new(config)?) as Rc<_>);
-                relay::run(birth, clock, network).await
-            }
-            Role::Smtpd => smtpd::run(birth, clock, &TcpDoors).await,
+        let Some(ToRole::Orders {
+            configuration,
+            path,
+            situation,
+        }) = birth.foresee().await?
+        else {
+            return Err(io::Error::other("a role got no orders"));
+        };
+        let config = crate::config::of_role(&configuration, &path, situation)?;
+        let reach = Reach::of(role, &config);
+        let names = reach.names.clone();
+        let walls = Walls::raise(role, &reach, layers)?;
+        let edge = Edge::of(role, &config, names)?;
+        walls.close(&birth);
+        match inside {
+            Some(inside) => Ok(inside(role, &birth, &config)),
+            None => edge.story(birth, clock).await.map(|()| ExitCode::SUCCESS),
         }
     });
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             event::say(&Event::Trouble {
                 place: "role",
@@ -51,8 +67,49 @@ pub fn main(role: Role) -> ExitCode {
     }
 }
 
+/// What a role reaches beyond its arrows, with the threads that it needs for it: they are started before the last
+/// wall closes.
+enum Edge {
+    Admin,
+    Local(Rc<SyncThreads>),
+    Policy,
+    Queue(SpoolFolder),
+    Relay(Names),
+    Smtpd,
+}
+
+impl Edge {
+    fn of(role: Role, config: &Config, names: Option<Names>) -> io::Result<Self> {
+        Ok(match role {
+            Role::Admin => Edge::Admin,
+            Role::Local => {
+                let dns = names.map(|names| Dns::new(&config.dns.servers, &names));
+                Edge::Local(Rc::new(SyncThreads::start(dns.transpose()?)?))
+            }
+            Role::Policy => Edge::Policy,
+            Role::Queue => Edge::Queue(SpoolFolder::start()?),
+            Role::Relay => Edge::Relay(names.unwrap_or_default()),
+            Role::Smtpd => Edge::Smtpd,
+        })
+    }
+
+    async fn story(self, birth: Birth, clock: Clock) -> io::Result<()> {
+        match self {
+            Edge::Admin => admin::run(birth, clock).await,
+            Edge::Local(mailboxes) => local::run(birth, clock, mailboxes).await,
+            Edge::Policy => policy::run(birth).await,
+            Edge::Queue(spool) => queue::run(birth, clock, &spool).await,
+            Edge::Relay(names) => {
+                let network = |config: &_| Ok(Rc::new(Internet::new(config, &names)?) as Rc<_>);
+                relay::run(birth, clock, network).await
+            }
+            Edge::Smtpd => smtpd::run(birth, clock, &TcpDoors).await,
+        }
+    }
+}
+
 /// Runs one future with this process's event loop, in this thread alone.
-pub fn in_event_loop<T>(work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
+pub fn in_event_loop<T>(work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let _turns = event::Turns::begin();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

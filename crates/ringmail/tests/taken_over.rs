@@ -60,7 +60,10 @@ impl Smtpd {
         let births = [Birth::new(policy).unwrap(), Birth::new(queue).unwrap()];
         let (theirs, its) = (Birth::new(theirs).unwrap(), Birth::new(its).unwrap());
         tokio::task::spawn_local(role::policy::run(theirs));
-        tokio::task::spawn_local(role::queue::run(its, Clock::start(), &SpoolFolder));
+        let folder = SpoolFolder::start().unwrap();
+        tokio::task::spawn_local(
+            async move { role::queue::run(its, Clock::start(), &folder).await },
+        );
         for birth in &births {
             birth.order(&orders(spool), None).unwrap();
             key(birth, 7);

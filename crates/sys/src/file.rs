@@ -40,11 +40,6 @@ pub fn free_octets(file: &File) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Opens the same file anew, for reading only, so that it can be given to somebody who may only read.
-pub fn reopen_for_reading(file: &File) -> io::Result<File> {
-    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
 /// A number that nobody can guess, from the kernel.
 pub fn random() -> u64 {
     u64::from_le_bytes(random_octets())

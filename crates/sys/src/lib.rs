@@ -9,4 +9,5 @@
 pub mod file;
 pub mod network;
 pub mod process;
+pub mod sandbox;
 pub mod socket;

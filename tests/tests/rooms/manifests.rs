@@ -65,7 +65,7 @@ const ROOMS: [Room; 7] = [
     Room {
         name: "sys",
         ours: &[],
-        outside: &["libc", "rustix"],
+        outside: &["landlock", "libc", "rustix", "seccompiler"],
         in_tests: &["tempfile"],
     },
 ];

@@ -3,6 +3,7 @@
 use super::queue::{unavailable, with_daemon};
 use super::{DONE, TEMPORARY};
 use crate::config::Config;
+use crate::confine::Missing;
 use crate::drive::clock::Clock;
 use crate::ipc::control::{Answer, Counts, Request};
 use crate::ipc::supervise::{RoleStatus, Supervision};
@@ -44,6 +45,12 @@ fn as_text(stands: &Supervision, counts: Option<&Counts>, now: Time) -> String {
         "role", "pid", "up", "restarts", "sandbox", "last end"
     ));
     lines.extend(stands.roles.iter().map(|role| role_line(role, now)));
+    for role in &stands.roles {
+        lines.extend(role.missing.iter().map(|missing| {
+            let (name, Missing { layer, cause }) = (role.role.name(), missing);
+            format!("{name:<12} goes without {layer}: {cause}")
+        }));
+    }
     lines.push(String::new());
     for (listener, address) in &stands.listeners {
         lines.push(format!("{listener:<12} {address}"));
@@ -77,12 +84,12 @@ fn role_line(role: &RoleStatus, now: Time) -> String {
     line.trim_end().to_owned()
 }
 
-/// What confines a role: said as it is.
-fn layers(role: &RoleStatus) -> String {
-    if role.layers.is_empty() {
-        "none yet".into()
-    } else {
-        role.layers.join(",")
+/// What confines a role, in a word.
+fn layers(role: &RoleStatus) -> &'static str {
+    match (role.stand.is_empty(), role.missing.is_empty()) {
+        (_, false) => "not all",
+        (false, true) => "all",
+        (true, true) => "-",
     }
 }
 
@@ -128,7 +135,11 @@ fn as_json(stands: &Supervision, counts: Option<&Counts>, now: Time) -> serde_js
             "up_secs": role.pid.map(|_| now.since(role.since).as_secs()),
             "restarts": role.restarts,
             "last_end": role.last_end,
-            "sandbox": role.layers,
+            "sandbox": role.stand.iter().map(|layer| layer.name()).collect::<Vec<_>>(),
+            "missing": role.missing.iter().map(|missing| json!({
+                "layer": missing.layer.name(),
+                "cause": missing.cause,
+            })).collect::<Vec<_>>(),
         })
     });
     let listeners = stands.listeners.iter();

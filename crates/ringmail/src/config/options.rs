@@ -25,6 +25,8 @@ pub enum Kind {
     },
     /// A string, or a list of them.
     List,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// A number of octets and its unit: `50 MiB`.
     Size {
         /// The smallest, in octets.
@@ -47,6 +49,10 @@ impl Kind {
                 format!("a time from \"{min}\" to \"{max}\"")
             }
             Kind::List => "a string or a list of strings".into(),
+            Kind::OneOf(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+                words.join(" or ")
+            }
             Kind::Size {
                 min_octets,
                 max_octets,

@@ -1,6 +1,7 @@
 //! Values as they are written, each with its place: strings, lists, tables, times, sizes, hosts.
 
 use super::mistakes::Errors;
+use super::nearest;
 use super::options::{DURATION_UNITS, Kind, OptionRow, SIZE_UNITS, shown_size};
 use mail::Domain;
 use std::net::{IpAddr, SocketAddr};
@@ -78,6 +79,24 @@ fn text_of(key: &str, kind: Kind, value: &Value<'_>, errors: &mut Errors) -> Opt
         text: text.to_owned(),
         span: value.span(),
     })
+}
+
+/// One of the row's words.
+pub fn word(row: &OptionRow, value: &Value<'_>, errors: &mut Errors) -> Option<&'static str> {
+    let Kind::OneOf(words) = row.kind else {
+        return None;
+    };
+    let Text { text, span } = text_of(row.key, row.kind, value, errors)?;
+    let known = words.iter().find(|word| **word == text);
+    if known.is_none() {
+        let title = format!("`{}` must be {}", row.key, row.kind.words());
+        let label = match nearest(&text, words.iter().copied()) {
+            Some(word) => format!("did you mean \"{word}\"?"),
+            None => "no such word".into(),
+        };
+        errors.add(span, title, label);
+    }
+    known.copied()
 }
 
 /// A string or a list of strings.

@@ -35,6 +35,7 @@ pub struct Reader {
     pub log: Log,
     pub spool: PathBuf,
     pub runtime: PathBuf,
+    pub sandbox_required: bool,
     pub domains: BTreeMap<Domain, domain::Places>,
     /// There are sections of domains whose name could not be read.
     pub unnamed_domains: bool,
@@ -118,6 +119,7 @@ impl Reader {
             log: Log::default(),
             spool: PathBuf::new(),
             runtime: PathBuf::new(),
+            sandbox_required: false,
             domains: BTreeMap::new(),
             unnamed_domains: false,
             aliases: aliases::Places::new(),

@@ -55,6 +55,7 @@ fn property(row: &OptionRow) -> Value {
         Kind::Count { min, max } => json!({ "type": "integer", "minimum": min, "maximum": max }),
         Kind::Duration { .. } => with_unit(&DURATION_UNITS),
         Kind::List => list(),
+        Kind::OneOf(words) => json!({ "type": "string", "enum": words }),
         Kind::Size { .. } => with_unit(&SIZE_UNITS),
         Kind::Text => json!({ "type": "string" }),
     };

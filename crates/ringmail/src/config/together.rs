@@ -46,6 +46,7 @@ impl Reader {
                 log: self.log,
                 spool: self.spool,
                 runtime: self.runtime,
+                sandbox_required: self.sandbox_required,
                 written: self.written,
             }),
             _ => Err(self.errors),

@@ -41,9 +41,18 @@ pub(super) const SECTION: Section = Section {
             example: "\"/run/ringmail\"",
             state: State::Built,
         },
+        OptionRow {
+            key: "sandbox",
+            kind: Kind::OneOf(&["best", "required"]),
+            default: "best",
+            doc: "what happens where the kernel cannot confine a process as it should",
+            more: "`best` goes on with the layers that can be had; `ringmail status` and the log say which are missing \
+                   and why. `required` does not start then, or ends.",
+            example: "\"required\"",
+            state: State::Built,
+        },
         OptionRow::later("acme", "certificates from a CA"),
         OptionRow::later("cert", "the folder of a certificate and its key"),
-        OptionRow::later("sandbox", "which layers of confinement must stand"),
     ],
 };
 
@@ -53,6 +62,11 @@ const SOCKET_PATH_OCTETS: usize = 108;
 pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'_>) {
     match row.key {
         "hostname" => hostname(reader, row, value),
+        "sandbox" => {
+            if let Some(word) = read::word(row, value, &mut reader.errors) {
+                reader.sandbox_required = word == "required";
+            }
+        }
         _ => folder(reader, row, value),
     }
 }

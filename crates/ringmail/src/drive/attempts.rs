@@ -6,24 +6,73 @@ use super::arrow::{Heard, Receiver, Sender};
 use super::client::{Source, SourceContent};
 use crate::ipc::deliver::{Attempt, Ended};
 use mail::{Ending, Host};
+use std::cell::Cell;
 use std::fs::File;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+/// How long attempts that are under way may go on when the role is told to end.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+
+/// Counts the attempts under way of all arrows.
+#[derive(Default)]
+pub struct UnderWay {
+    count: Cell<usize>,
+    stopping: Cell<bool>,
+    ended: Notify,
+}
+
+/// One attempt that is under way.
+struct Counted(Rc<UnderWay>);
+
+impl UnderWay {
+    /// Begins no more and waits for those that are under way, for a time: the end of one that is cut off is not
+    /// known, and it is made again.
+    pub async fn finish(&self) {
+        self.stopping.set(true);
+        let all_ended = async {
+            while self.count.get() > 0 {
+                self.ended.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(STOP_WAIT, all_ended).await;
+    }
+
+    fn one(self: &Rc<Self>) -> Counted {
+        self.count.set(self.count.get() + 1);
+        Counted(Rc::clone(self))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.ended.notify_one();
+    }
+}
 
 /// Takes attempts until the arrow ends. `attempt` makes one: where it ended, and outcomes by recipient number;
 /// recipients that it does not name stay undecided.
 pub async fn serve<F>(
     sender: Sender<Ended>,
     mut receiver: Receiver<Attempt>,
+    under_way: Rc<UnderWay>,
     attempt: impl Fn(Attempt, Source) -> F,
 ) where
     F: Future<Output = (Host, Vec<(u32, Ending)>)> + 'static,
 {
-    let mut under_way = JoinSet::new();
+    let mut tasks = JoinSet::new();
     loop {
         tokio::select! {
             biased;
             heard = receiver.hear() => {
                 let Some(heard) = heard else { return };
+                if under_way.stopping.get() {
+                    // Never begun: queue gives it to whoever comes next.
+                    continue;
+                }
                 let (number, sender) = (heard.head.attempt, sender.clone());
                 // A body that was announced and did not come: all undecided.
                 let Some((asked, source)) = source_of(heard) else {
@@ -31,13 +80,15 @@ pub async fn serve<F>(
                     continue;
                 };
                 let attempt = attempt(asked, source);
-                under_way.spawn_local(async move {
+                let counted = under_way.one();
+                tasks.spawn_local(async move {
+                    let _counted = counted;
                     let (host, outcomes) = attempt.await;
                     tell(&sender, number, host, outcomes);
                 });
             }
             // Ended ones are forgotten as they end.
-            Some(_) = under_way.join_next() => {}
+            Some(_) = tasks.join_next() => {}
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::ipc::Misbehaved;
 use crate::ipc::spawn::{FromRole, ToRole};
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -12,17 +14,43 @@ pub const RECORD_OCTETS: usize = 160 * 1024;
 /// Largest configuration file.
 pub const CONFIGURATION_OCTETS: usize = 128 * 1024;
 
-/// One end of the socket between supervisor and role.
-pub struct Birth(UnixStream);
+/// One end of the socket between supervisor and role. A clone is the same end.
+#[derive(Clone)]
+pub struct Birth(Rc<End>);
+
+struct End {
+    socket: UnixStream,
+    /// What was heard before the role's story began, to be heard in it once more.
+    foreseen: RefCell<Option<ToRole>>,
+}
 
 impl Birth {
     /// Takes an end, a socket of [`sys::socket::Kind::SeqPacket`]; within a runtime.
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self(UnixStream::from_std(socket.into())?))
+        Ok(Self(Rc::new(End {
+            socket: UnixStream::from_std(socket.into())?,
+            foreseen: RefCell::default(),
+        })))
+    }
+
+    /// In the role: the first order, before its story begins; [`Birth::orders`] gives it once more. `None` when the
+    /// supervisor is gone.
+    pub async fn foresee(&self) -> io::Result<Option<ToRole>> {
+        match self.hear().await? {
+            Some((order, None)) => {
+                self.0.foreseen.replace(Some(ToRole::clone(&order)));
+                Ok(Some(order))
+            }
+            Some((_, Some(_))) => Err(io::Error::other(Misbehaved("orders with a descriptor"))),
+            None => Ok(None),
+        }
     }
 
     /// In the role: what the supervisor says; `None` when it is gone.
     pub async fn orders(&self) -> io::Result<Option<(ToRole, Option<OwnedFd>)>> {
+        if let Some(order) = self.0.foreseen.take() {
+            return Ok(Some((order, None)));
+        }
         self.hear().await
     }
 
@@ -37,14 +65,14 @@ impl Birth {
         use std::os::fd::AsFd;
         let octets = postcard::to_stdvec(record).map_err(io::Error::other)?;
         let fds: Vec<_> = fd.iter().map(|fd| fd.as_fd()).collect();
-        sys::socket::send(&self.0, &octets, &fds).map(|_| ())
+        sys::socket::send(&self.0.socket, &octets, &fds).map(|_| ())
     }
 
     /// In the role: says something to the supervisor. Nobody may be there any more; then this process is
     /// about to end anyway.
     pub fn tell(&self, record: &FromRole) {
         if let Ok(octets) = postcard::to_stdvec(record) {
-            let _ = sys::socket::send(&self.0, &octets, &[]);
+            let _ = sys::socket::send(&self.0.socket, &octets, &[]);
         }
     }
 
@@ -55,8 +83,9 @@ impl Birth {
         let mut fds = Vec::new();
         let mut told = false;
         let count = loop {
-            let received = self.0.async_io(Interest::READABLE, || {
-                sys::socket::receive(&self.0, &mut octets, &mut fds)
+            let socket = &self.0.socket;
+            let received = socket.async_io(Interest::READABLE, || {
+                sys::socket::receive(socket, &mut octets, &mut fds)
             });
             match received.await {
                 Ok(0) => return Ok(None),

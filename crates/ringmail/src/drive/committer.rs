@@ -2,14 +2,15 @@
 //! commit, without a timer that would delay a lone message. The event loop never waits for the disk.
 
 use mail::QueueId;
-use queue::spool::{Disk, Spool};
+use queue::spool::{Disk, Spool, body_name};
 use queue::{Body, Content, Entry};
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -94,6 +95,26 @@ pub enum Done {
     Failed(String),
 }
 
+/// The thread that will commit. It is started before the role loses the right to start one, and before there is a
+/// spool.
+pub struct Thread {
+    work: Sender<Box<dyn FnOnce() + Send>>,
+    thread: JoinHandle<()>,
+}
+
+impl Thread {
+    /// Starts it; it runs when this returns.
+    pub fn start() -> io::Result<Self> {
+        let (work, received) = channel::<Box<dyn FnOnce() + Send>>();
+        let thread = super::thread::start("committer", move || {
+            if let Ok(work) = received.recv() {
+                work();
+            }
+        })?;
+        Ok(Self { work, thread })
+    }
+}
+
 /// The event loop's hold on whoever commits.
 pub struct Committer {
     ask: Box<dyn Fn(Job)>,
@@ -109,16 +130,16 @@ impl Committer {
         }
     }
 
-    /// Starts a thread that answers to `done`.
-    pub fn start<D>(spool: Spool<D>, done: UnboundedSender<Done>) -> std::io::Result<Self>
+    /// Lets a thread work on this spool and answer to `done`.
+    pub fn on<D>(thread: Thread, spool: Spool<D>, done: UnboundedSender<Done>) -> Self
     where
         D: Bodies + Send + 'static,
         D::File: Send,
     {
         let (jobs, received) = channel();
-        let thread = std::thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || run(Work::new(spool, done), &received))?;
+        let Thread { work, thread } = thread;
+        // The thread waits for just this.
+        let _ = work.send(Box::new(move || run(Work::new(spool, done), &received)));
         let jobs = Rc::new(RefCell::new(Some(jobs)));
         let asked = Rc::clone(&jobs);
         // The thread ends only after `stop`, or by a panic that ends the process.
@@ -127,7 +148,7 @@ impl Committer {
             jobs.borrow_mut().take();
             let _ = thread.join();
         };
-        Ok(Self::new(ask, stop))
+        Self::new(ask, stop)
     }
 
     /// Asks; the answer comes over the channel given at the start.
@@ -162,11 +183,11 @@ fn run<D: Bodies>(mut work: Work<D>, jobs: &Receiver<Job>) {
 pub trait Bodies: Disk {
     /// The file of a body that was just made, for whoever writes it.
     fn writer(&self, file: Self::File) -> io::Result<OwnedFd>;
-    /// A body's file, open for reading only.
-    fn reader(&self, file: &Self::File) -> io::Result<OwnedFd>;
-    /// Whether nobody can write to a body any more: who wrote it could change what he was answered 250 for.
-    /// Takes the file, for it is open for writing too.
-    fn is_settled(&self, file: Self::File) -> io::Result<bool>;
+    /// The file of the body of this name, open for reading only.
+    fn reader(&self, name: &str) -> io::Result<OwnedFd>;
+    /// Whether nobody can write to the body of this name any more, us included: who wrote it could change what he
+    /// was answered 250 for.
+    fn is_settled(&self, name: &str) -> io::Result<bool>;
 }
 
 /// The spool, and the work on it.
@@ -296,12 +317,13 @@ impl<D: Bodies> Work<D> {
     }
 
     fn judge(&self, body: &Body) -> io::Result<bool> {
-        let (file, disk) = (self.spool.open_body(body)?, self.spool.disk());
-        Ok(disk.len(&file)? == body.octets && disk.is_settled(file)?)
+        let disk = self.spool.disk();
+        let octets = disk.len(&self.spool.open_body(body)?)?;
+        Ok(octets == body.octets && disk.is_settled(&body_name(body.number))?)
     }
 
     fn open_body(&self, body: &Body) -> io::Result<OwnedFd> {
-        self.spool.disk().reader(&self.spool.open_body(body)?)
+        self.spool.disk().reader(&body_name(body.number))
     }
 
     fn tell_complaint(&mut self) {

@@ -1,11 +1,12 @@
 //! The real disk: the spool's folders, by plain file calls.
 
 use super::committer::Bodies;
+use super::folders;
 use queue::spool::{Disk, Folder};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The spool's folder, locked for this process.
@@ -28,17 +29,12 @@ const fn name(folder: Folder) -> &'static str {
 impl RealDisk {
     /// Opens the spool, making what is missing, and locks it. `None`: another process has it.
     pub fn open(folder: &Path) -> io::Result<Option<Self>> {
-        let mut made = fs::DirBuilder::new();
-        made.recursive(true).mode(0o700).create(folder)?;
+        folders::make(folder)?;
         let Some(disk) = Self::open_existing(folder)? else {
             return Ok(None);
         };
         for sub in FOLDERS {
-            made.create(folder.join(name(sub)))?;
-        }
-        disk.lock.sync_all()?;
-        if let Some(parent) = folder.parent() {
-            File::open(parent)?.sync_all()?;
+            folders::make(&folder.join(name(sub)))?;
         }
         Ok(Some(disk))
     }
@@ -134,14 +130,14 @@ impl Bodies for RealDisk {
         Ok(file.into())
     }
 
-    fn reader(&self, file: &File) -> io::Result<OwnedFd> {
-        Ok(sys::file::reopen_for_reading(file)?.into())
+    fn reader(&self, name: &str) -> io::Result<OwnedFd> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc_o_nofollow());
+        Ok(options.open(self.path(Folder::Body, name))?.into())
     }
 
-    fn is_settled(&self, file: File) -> io::Result<bool> {
-        let reader = sys::file::reopen_for_reading(&file)?;
-        drop(file);
-        sys::file::has_no_writer(reader.as_fd())
+    fn is_settled(&self, name: &str) -> io::Result<bool> {
+        sys::file::has_no_writer(self.reader(name)?.as_fd())
     }
 }
 

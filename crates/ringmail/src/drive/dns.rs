@@ -2,12 +2,16 @@
 //! to say.
 
 use super::edge::{MxRecords, NoAnswer};
-use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+use crate::confine::reach::Names;
+use hickory_resolver::Hosts;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
+use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Resolver, TokioResolver};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Most addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 8;
@@ -16,10 +20,14 @@ const ADDRESSES_MAX: usize = 8;
 pub struct Dns(TokioResolver);
 
 impl Dns {
-    /// Asks these servers, or those of the system where none are named.
-    pub fn new(servers: &[SocketAddr]) -> io::Result<Self> {
-        let builder = if servers.is_empty() {
-            Resolver::builder_tokio().map_err(io::Error::other)?
+    /// Asks these servers, or where none are named those that `/etc/resolv.conf` says; names that `/etc/hosts` has are
+    /// not asked for.
+    pub fn new(servers: &[SocketAddr], names: &Names) -> io::Result<Self> {
+        let provider = TokioRuntimeProvider::default();
+        let mut builder = if servers.is_empty() {
+            let said = names.resolv_conf.as_deref().unwrap_or_default();
+            let (config, options) = parse_resolv_conf(said).map_err(io::Error::other)?;
+            Resolver::builder_with_config(config, provider).with_options(options)
         } else {
             let servers = servers.iter().map(|server| {
                 let mut config = NameServerConfig::udp_and_tcp(server.ip());
@@ -29,9 +37,14 @@ impl Dns {
                 config
             });
             let config = ResolverConfig::from_parts(None, vec![], servers.collect());
-            Resolver::builder_with_config(config, TokioRuntimeProvider::default())
+            Resolver::builder_with_config(config, provider)
         };
-        Ok(Self(builder.build().map_err(io::Error::other)?))
+        builder.options_mut().use_hosts_file = ResolveHosts::Never;
+        let mut resolver = builder.build().map_err(io::Error::other)?;
+        let mut hosts = Hosts::default();
+        hosts.read_hosts_conf(names.hosts.as_bytes())?;
+        resolver.set_hosts(Arc::new(hosts));
+        Ok(Self(resolver))
     }
 
     /// The MX records of a domain: preference and exchange, as DNS has it.

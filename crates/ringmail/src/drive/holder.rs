@@ -1,9 +1,9 @@
 //! Who has the spool: a supervisor locks a file in it as long as it lives, and writes its pid there. The queue's own
 //! lock says less: a queue whose supervisor was killed may have it for a moment.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,9 +26,7 @@ pub fn hold(spool: &Path) -> io::Result<Hold> {
     let told = |error: io::Error| {
         io::Error::new(error.kind(), format!("spool {}: {error}", spool.display()))
     };
-    let mut made = fs::DirBuilder::new();
-    made.recursive(true).mode(0o700);
-    made.create(spool).map_err(told)?;
+    super::folders::make(spool).map_err(told)?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600);
     let mut file = open(&mut options, spool).map_err(told)?;

@@ -16,13 +16,19 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("forward_path", "the recipient"),
     ("free_bytes", "octets that are free on the file system"),
     ("helo", "what the client called itself; not to be believed"),
+    ("folder", "which folder"),
     (
         "host",
         "the host that an attempt was made at, the last of several: its name or its socket",
     ),
     ("keys", "which keys, separated by blanks"),
+    (
+        "layer",
+        "the layer of confinement: docs/confinement.md has them",
+    ),
     ("listener", "what the listener is for: mx, submission"),
     ("messages", "how many messages"),
+    ("name", "what the kernel calls the system call"),
     (
         "next_hop",
         "where the message was to go: a Maildir, an LMTP socket, a domain's MX, a smart host",
@@ -57,6 +63,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("size_bytes", "octets of content"),
     ("spool", "the spool's folder"),
     ("status", "the enhanced status code (RFC 3463)"),
+    ("syscall", "the number of a system call"),
     (
         "wanted_bytes",
         "octets that must be free for new mail to be taken",

@@ -2,9 +2,11 @@
 //! the ends of its arrows, each time a peer was started anew. What was not handed over does not exist.
 
 use super::supervise::{Answered, Question};
+use crate::confine::{Layer, Missing};
 use crate::seal::Key;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
 
 /// The processes of a running Ringmail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,7 +137,7 @@ impl Source {
 }
 
 /// What the supervisor tells a role. Descriptors come with the record.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToRole {
     /// The first record: the configuration as it was written and checked. It comes again when the configuration
     /// was read anew: listeners of before are void then, those that stay come once more, and [`ToRole::Begin`]
@@ -184,4 +186,34 @@ pub enum FromRole {
     },
     /// It cannot go on, and starting it again would not help; said before it ends.
     Hopeless(String),
+    /// Its walls are closed, before it hears anything but its first orders.
+    Confined {
+        /// The layers that stand.
+        stand: Vec<Layer>,
+        /// Those that do not, or not whole.
+        missing: Vec<Missing>,
+        /// Folders that it should see and that are not there: it has to be started anew when they are.
+        absent: Vec<PathBuf>,
+    },
+    /// It made a system call of this number that it may not make, and ends; said by the handler of a signal, so that
+    /// its form is fixed: the octet [`FromRole::TRAPPED`] and the number's octets, the lowest first. It is a hint
+    /// for the log: whoever has taken a role over can say it too.
+    Trapped([u8; 4]),
+}
+
+impl FromRole {
+    /// How [`FromRole::Trapped`] begins on the wire.
+    pub const TRAPPED: u8 = 4;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handlers_word_decodes() {
+        let octets = [FromRole::TRAPPED, 59, 1, 0, 0];
+        let said: FromRole = postcard::from_bytes(&octets).unwrap();
+        assert!(matches!(said, FromRole::Trapped(number) if u32::from_le_bytes(number) == 315));
+    }
 }

@@ -3,6 +3,7 @@
 //! file, which only who may write it can change. Its answers are bounded here.
 
 use super::spawn::Role;
+use crate::confine::{Layer, Missing};
 use mail::Time;
 use serde::{Deserialize, Serialize};
 
@@ -96,8 +97,10 @@ pub struct RoleStatus {
     pub last_end: Option<String>,
     /// Whether it serves.
     pub ready: bool,
-    /// What confines it.
-    pub layers: Vec<String>,
+    /// What confines it; nothing before it has said so.
+    pub stand: Vec<Layer>,
+    /// What should confine it and does not, or not whole.
+    pub missing: Vec<Missing>,
 }
 
 /// Cuts a text to so many octets, at a character's border.

@@ -22,11 +22,13 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 /// How long queue or the supervisor may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
+/// How long commands that are being answered may go on when the role is told to end.
+const STOP_WAIT: Duration = Duration::from_secs(1);
 /// Commands served at once.
 const COMMANDS_MAX: usize = 32;
 
@@ -41,6 +43,8 @@ struct Shared {
     supervisor: RefCell<HashMap<u64, oneshot::Sender<Answered>>>,
     tokens: Cell<u64>,
     commands: Cell<usize>,
+    /// A command ended.
+    ended: Notify,
 }
 
 /// The role's story.
@@ -52,6 +56,7 @@ pub async fn run(birth: Birth, clock: Clock) -> io::Result<()> {
         supervisor: RefCell::default(),
         tokens: Cell::new(0),
         commands: Cell::new(0),
+        ended: Notify::new(),
     });
     let events = Events::start(clock)?;
     let mut door: Option<AbortHandle> = None;
@@ -96,6 +101,12 @@ pub async fn run(birth: Birth, clock: Clock) -> io::Result<()> {
             _ => return Err(io::Error::other("an order that admin cannot have")),
         }
     }
+    let all_ended = async {
+        while shared.commands.get() > 0 {
+            shared.ended.notified().await;
+        }
+    };
+    let _ = tokio::time::timeout(STOP_WAIT, all_ended).await;
     events.take_what_is_left();
     Ok(())
 }
@@ -152,6 +163,7 @@ async fn serve(shared: Rc<Shared>, stream: OwnedFd) {
         }
     }
     shared.commands.set(shared.commands.get() - 1);
+    shared.ended.notify_one();
 }
 
 impl Shared {

@@ -39,6 +39,7 @@ struct Shared {
 /// The role's story.
 pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io::Result<()> {
     let mut shared = None;
+    let under_way = Rc::new(attempts::UnderWay::default());
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
             (
@@ -64,12 +65,18 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
             (ToRole::Arrow(Arrow::DeliverLocal), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
                 let shared = Rc::clone(shared);
-                tokio::task::spawn_local(attempts::serve(sender, receiver, move |what, source| {
-                    attempt(Rc::clone(&shared), what, source)
-                }));
+                tokio::task::spawn_local(attempts::serve(
+                    sender,
+                    receiver,
+                    Rc::clone(&under_way),
+                    move |what, source| attempt(Rc::clone(&shared), what, source),
+                ));
             }
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
-            (ToRole::Stop, ..) => break,
+            (ToRole::Stop, ..) => {
+                under_way.finish().await;
+                break;
+            }
             _ => return Err(io::Error::other("an order that local cannot have")),
         }
     }

@@ -11,6 +11,7 @@ mod status;
 pub use listeners::{Open, open_all as listeners};
 
 use crate::config::Config;
+use crate::confine::{Layer, Missing, Reach};
 use crate::drive::birth::{Birth, CONFIGURATION_OCTETS};
 use crate::drive::clock::Clock;
 use crate::event::{self, Event};
@@ -22,6 +23,7 @@ use reload::Reloading;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::Child;
 use std::rc::Rc;
 use std::time::Duration;
@@ -40,6 +42,9 @@ const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// How long admin may take to write down the last events after that.
 const ADMIN_STOP_WAIT: Duration = Duration::from_secs(2);
+
+/// How often folders are looked for that a role should see and that were not there.
+const ABSENT_LOOK: Duration = Duration::from_secs(2);
 
 /// What the supervisor is started with.
 pub struct Start {
@@ -67,6 +72,16 @@ struct Process {
     since: Time,
     restarts: u32,
     last_end: Option<String>,
+    /// What its walls were raised by.
+    reach: Reach,
+    /// Layers that stand around it, by its own word.
+    stand: Vec<Layer>,
+    /// Layers that do not.
+    missing: Vec<Missing>,
+    /// Folders that it should see and that were not there.
+    absent: Vec<PathBuf>,
+    /// It was told to end so that it can be started anew.
+    renewed: bool,
 }
 
 impl Process {
@@ -118,6 +133,11 @@ pub async fn run(start: Start, listeners: Vec<Open>) -> io::Result<()> {
         since: began,
         restarts: 0,
         last_end: None,
+        reach: Reach::default(),
+        stand: Vec::new(),
+        missing: Vec::new(),
+        absent: Vec::new(),
+        renewed: false,
     };
     let mut supervisor = Supervisor {
         start,
@@ -134,6 +154,7 @@ pub async fn run(start: Start, listeners: Vec<Open>) -> io::Result<()> {
         supervisor.bury()?;
         supervisor.start_due()?;
         supervisor.go_on_reloading();
+        supervisor.look_for_absent();
         let next = supervisor
             .processes
             .values()
@@ -141,7 +162,9 @@ pub async fn run(start: Start, listeners: Vec<Open>) -> io::Result<()> {
             .map(|p| p.start_at)
             .min();
         let answer = supervisor.reloading.as_ref().map(|r| r.deadline);
-        let next = next.into_iter().chain(answer).min();
+        let look = supervisor.processes.values().any(|p| !p.absent.is_empty());
+        let look = look.then(|| Instant::now() + ABSENT_LOOK);
+        let next = next.into_iter().chain(answer).chain(look).min();
         let next = next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
         tokio::select! {
             _ = term.recv() => break,
@@ -178,6 +201,13 @@ impl Supervisor {
             let pid = child.id();
             process.child = None;
             process.begun = 0;
+            process.stand.clear();
+            process.missing.clear();
+            process.absent.clear();
+            if std::mem::take(&mut process.renewed) {
+                process.start_at = Instant::now();
+                continue;
+            }
             process.last_end = Some(status.to_string());
             process.pause = if process.began.elapsed() > GOOD_LIFE {
                 PAUSE_MIN
@@ -220,6 +250,7 @@ impl Supervisor {
             process.since = now;
             process.begun = 1;
             process.child = Some((child, birth));
+            process.reach = Reach::of(role, &self.start.config);
             born.insert(role);
             self.tell(role, &self.orders(), None);
         }
@@ -295,10 +326,79 @@ impl Supervisor {
         }
     }
 
+    /// Tells a role to end, because what it may reach is another now, and to be started at once.
+    fn renew(&mut self, role: Role, cause: &'static str) {
+        let Some(process) = self.processes.get_mut(&role) else {
+            return;
+        };
+        let Some((child, _)) = &process.child else {
+            return;
+        };
+        event::say(&Event::RoleRenewed {
+            process: role.name(),
+            pid: child.id(),
+            cause,
+        });
+        process.renewed = true;
+        process.begun += 1;
+        process.absent.clear();
+        self.tell(role, &ToRole::Stop, None);
+    }
+
+    /// Starts roles anew that lack a folder which is there now.
+    fn look_for_absent(&mut self) {
+        let found = |process: &Process| process.absent.iter().any(|folder| folder.is_dir());
+        let roles = self.processes.iter().filter(|(_, process)| found(process));
+        for role in roles.map(|(role, _)| *role).collect::<Vec<_>>() {
+            self.renew(role, "a folder that was absent is there");
+        }
+    }
+
+    /// Takes note of how a role is confined. With `sandbox = "required"` nothing may be missing.
+    fn confined(
+        &mut self,
+        role: Role,
+        said: (Vec<Layer>, Vec<Missing>, Vec<PathBuf>),
+    ) -> Option<FromRole> {
+        let process = self.processes.get_mut(&role)?;
+        let pid = process.child.as_ref().map_or(0, |(child, _)| child.id());
+        (process.stand, process.missing, process.absent) = said;
+        for missing in &process.missing {
+            event::say(&Event::RoleUnconfined {
+                process: role.name(),
+                pid,
+                layer: missing.layer.name(),
+                cause: missing.cause.clone(),
+            });
+        }
+        let unmet = self.unmet(&self.start.config)?;
+        Some(FromRole::Hopeless(unmet))
+    }
+
+    /// What a configuration demands of confinement and does not have here.
+    fn unmet(&self, config: &Config) -> Option<String> {
+        let mut missing = self.processes.iter();
+        let missing = missing.find_map(|(role, process)| Some((role, process.missing.first()?)));
+        let (role, Missing { layer, cause }) = missing.filter(|_| config.sandbox_required)?;
+        Some(format!(
+            "sandbox = \"required\", and {role} would go without {layer}: {cause}"
+        ))
+    }
+
     fn said(&mut self, role: Role, pid: u32, said: Option<FromRole>) -> Option<FromRole> {
-        // A role that says so ends at once, and may be buried before it is heard.
+        // A role that says so, or is trapped, ends at once, and may be buried before it is heard.
         if matches!(said, Some(FromRole::Hopeless(_))) {
             return said;
+        }
+        if let Some(FromRole::Trapped(number)) = said {
+            let syscall = u32::from_le_bytes(number);
+            event::say(&Event::RoleTrapped {
+                process: role.name(),
+                pid,
+                syscall,
+                name: sys::sandbox::name_of(syscall).unwrap_or("unknown"),
+            });
+            return None;
         }
         let process = self.processes.get_mut(&role)?;
         if process
@@ -320,6 +420,11 @@ impl Supervisor {
                 }
                 None
             }
+            Some(FromRole::Confined {
+                stand,
+                missing,
+                absent,
+            }) => self.confined(role, (stand, missing, absent)),
             Some(FromRole::Asks { token, question }) if role == Role::Admin => {
                 match question {
                     Question::Reload => self.reload(Some(token)),

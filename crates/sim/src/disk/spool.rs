@@ -217,10 +217,11 @@ impl Bodies for SpoolDisk {
         Ok(theirs)
     }
 
-    fn reader(&self, file: &File) -> Result<OwnedFd> {
-        let octets = match self.written.borrow().get(file) {
+    fn reader(&self, name: &str) -> Result<OwnedFd> {
+        let file = self.open(Folder::Body, name)?;
+        let octets = match self.written.borrow().get(&file) {
             Some(fd) => read_all(fd)?,
-            None => self.disk.borrow().read_file(*file)?,
+            None => self.disk.borrow().read_file(file)?,
         };
         let fd = memfd_create("body", MemfdFlags::CLOEXEC)?;
         std::fs::File::from(fd.try_clone()?).write_all_at(&octets, 0)?;
@@ -229,7 +230,8 @@ impl Bodies for SpoolDisk {
         std::fs::File::open(path).map(OwnedFd::from)
     }
 
-    fn is_settled(&self, file: File) -> Result<bool> {
+    fn is_settled(&self, name: &str) -> Result<bool> {
+        let file = self.open(Folder::Body, name)?;
         // Who wrote it keeps no descriptor in a virtual machine; what the kernel says of one is tested in `sys`.
         match self.written.borrow().get(&file) {
             Some(_) => Ok(true),

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::config::Config;
+use crate::confine::reach::Names;
 use crate::drive::dns::Dns;
 use crate::drive::edge::NoAnswer;
 use mail::LmtpSocket;
@@ -111,10 +112,11 @@ pub(super) fn names(config: &Config, findings: &mut Vec<Finding>) {
             servers.collect()
         };
         for server in servers {
-            let (said, hostname) = (said.clone(), config.hostname.clone());
+            let (said, hostname, names) =
+                (said.clone(), config.hostname.clone(), Names::read(config));
             tokio::task::spawn_local(async move {
                 // Nobody hears it when the wait is over.
-                let _ = said.send((server, answers_for(server, &hostname).await));
+                let _ = said.send((server, answers_for(server, &names, &hostname).await));
             });
         }
         drop(said);
@@ -150,9 +152,13 @@ fn asks_dns(config: &Config) -> bool {
 }
 
 /// Any answer will do, also that there is no such name.
-async fn answers_for(server: Option<SocketAddr>, hostname: &str) -> Result<(), String> {
+async fn answers_for(
+    server: Option<SocketAddr>,
+    names: &Names,
+    hostname: &str,
+) -> Result<(), String> {
     let servers: Vec<SocketAddr> = server.into_iter().collect();
-    let dns = Dns::new(&servers).map_err(|error| format!("cannot be asked: {error}"))?;
+    let dns = Dns::new(&servers, names).map_err(|error| format!("cannot be asked: {error}"))?;
     match tokio::time::timeout(ANSWER_WAIT, dns.addresses(hostname)).await {
         Ok(Ok(_) | Err(NoAnswer::NotFound)) => Ok(()),
         Ok(Err(NoAnswer::Later)) | Err(_) => Err("no answer".into()),

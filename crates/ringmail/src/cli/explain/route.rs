@@ -4,6 +4,7 @@
 use super::{Place, STRANGER, print_step};
 use crate::cli::{DONE, NO, TEMPORARY, USAGE};
 use crate::config::Config;
+use crate::confine::reach::Names;
 use crate::drive::connection::refusal_reply;
 use crate::drive::edge::{Internet, Network, NoAnswer};
 use crate::role::relay::SMTP_PORT;
@@ -173,7 +174,7 @@ fn hosts(config: &Config, destination: &Destination) -> Result<Vec<Host>, (u8, S
         return Ok(Vec::new());
     }
     let asked = crate::role::in_event_loop(async {
-        let network = Internet::new(config)?;
+        let network = Internet::new(config, &Names::read(config))?;
         Ok(ask(config, &network, destination).await)
     });
     asked.unwrap_or_else(|error| Err((TEMPORARY, format!("DNS cannot be asked: {error}"))))

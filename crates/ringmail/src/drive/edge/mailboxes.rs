@@ -1,9 +1,12 @@
 //! Mailboxes on this machine's file systems: threads wait for the disk, so that the event loop does not.
 
 use super::{Delivered, Mailboxes, Pending, Stream};
+use crate::drive::dns::Dns;
 use crate::drive::maildir::{Delivery, Maildirs, RealFiles};
+use crate::drive::thread;
 use mail::LmtpSocket;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, mpsc};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -15,21 +18,23 @@ const TOGETHER_MAX: usize = 32;
 /// A fixed number of threads that take deliveries as they come.
 pub struct SyncThreads {
     work: mpsc::Sender<(Delivery, Delivered)>,
+    /// Where LMTP servers that are named by a host are found; nothing where there are none.
+    dns: Option<Dns>,
 }
 
 impl SyncThreads {
-    /// Starts the threads; they end with this value.
-    pub fn start() -> io::Result<Self> {
+    /// Starts the threads; they end with this value. `dns` finds LMTP servers that are named by a host.
+    pub fn start(dns: Option<Dns>) -> io::Result<Self> {
         let (work, received) = mpsc::channel();
         let received = Arc::new(Mutex::new(received));
         let maildirs = Arc::new(Maildirs::new(RealFiles));
         for number in 0..SYNC_THREADS {
             let (received, maildirs) = (Arc::clone(&received), Arc::clone(&maildirs));
-            std::thread::Builder::new()
-                .name(format!("sync {number}"))
-                .spawn(move || while deliver_some(&maildirs, &received).is_some() {})?;
+            thread::start(&format!("sync {number}"), move || {
+                while deliver_some(&maildirs, &received).is_some() {}
+            })?;
         }
-        Ok(Self { work })
+        Ok(Self { work, dns })
     }
 }
 
@@ -54,6 +59,18 @@ fn deliver_some(
     Some(())
 }
 
+impl SyncThreads {
+    async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        if let Ok(ip) = host.parse() {
+            return Ok(vec![ip]);
+        }
+        let dns = self.dns.as_ref();
+        let dns = dns.ok_or_else(|| io::Error::other("no name server may be asked"))?;
+        let found = dns.addresses(host).await;
+        found.map_err(|why| io::Error::other(why.words()))
+    }
+}
+
 impl Mailboxes for SyncThreads {
     fn deliver(&self, delivery: Delivery, delivered: Delivered) {
         // Without threads the answer is dropped, which its asker hears.
@@ -67,7 +84,10 @@ impl Mailboxes for SyncThreads {
                     Box::new(UnixStream::connect(&**path).await?) as Box<dyn Stream>
                 }
                 LmtpSocket::Tcp(host, port) => {
-                    Box::new(TcpStream::connect((&**host, *port)).await?)
+                    let addresses = self.addresses(host).await?;
+                    let ends: Vec<SocketAddr> =
+                        addresses.into_iter().map(|ip| (ip, *port).into()).collect();
+                    Box::new(TcpStream::connect(&ends[..]).await?)
                 }
             })
         })

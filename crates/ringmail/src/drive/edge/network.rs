@@ -2,6 +2,7 @@
 
 use super::{MxRecords, Network, NoAnswer, Pending, Stream};
 use crate::config::Config;
+use crate::confine::reach::Names;
 use crate::drive::dns::Dns;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -14,9 +15,9 @@ pub struct Internet {
 
 impl Internet {
     /// As the configuration says.
-    pub fn new(config: &Config) -> io::Result<Self> {
+    pub fn new(config: &Config, names: &Names) -> io::Result<Self> {
         Ok(Self {
-            dns: Dns::new(&config.dns.servers)?,
+            dns: Dns::new(&config.dns.servers, names)?,
         })
     }
 }
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn loopback_is_here_and_an_address_of_somebody_else_is_not() {
         let internet = Internet {
-            dns: Dns::new(&["127.0.0.1:53".parse().unwrap()]).unwrap(),
+            dns: Dns::new(&["127.0.0.1:53".parse().unwrap()], &Names::default()).unwrap(),
         };
         let is_here = |ip: &str| internet.is_here(ip.parse().unwrap());
         assert!(is_here("127.0.0.1") && is_here("127.8.9.10") && is_here("::1"));

@@ -2,11 +2,12 @@
 
 use super::{Pending, Store};
 use crate::config::Config;
-use crate::drive::committer::{Committer, Done};
+use crate::drive::committer::{Committer, Done, Thread};
 use crate::drive::disk::RealDisk;
 use crate::drive::holder;
 use crate::event::{self, Event};
 use queue::spool::{Options, Recovered, Spool};
+use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -17,8 +18,19 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// The pause between two looks at the lock.
 const LOCK_LOOK: Duration = Duration::from_millis(20);
 
-/// The folder that the configuration names.
-pub struct SpoolFolder;
+/// The folder that the configuration names, and the thread that will write to it.
+pub struct SpoolFolder {
+    thread: Cell<Option<Thread>>,
+}
+
+impl SpoolFolder {
+    /// Starts the thread; the folder is opened later, once.
+    pub fn start() -> io::Result<Self> {
+        Ok(Self {
+            thread: Cell::new(Some(Thread::start()?)),
+        })
+    }
+}
 
 impl Store for SpoolFolder {
     fn open<'a>(
@@ -29,7 +41,9 @@ impl Store for SpoolFolder {
         Box::pin(async move {
             let disk = lock(config).await?;
             let (spool, recovered) = Spool::open(disk, Options::default())?;
-            Ok((Committer::start(spool, done)?, recovered))
+            let thread = self.thread.take();
+            let thread = thread.ok_or_else(|| io::Error::other("the spool was opened before"))?;
+            Ok((Committer::on(thread, spool, done), recovered))
         })
     }
 

@@ -7,6 +7,7 @@
 use super::Supervisor;
 use super::listeners::{self, Open};
 use crate::config::{self, Config};
+use crate::confine::Reach;
 use crate::drive::gateway;
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Role, ToRole};
@@ -22,6 +23,9 @@ const TAKE_WAIT: Duration = Duration::from_secs(10);
 /// Keys that change with a restart only: who has the spool, who the control socket, and what every message and
 /// every name of a file has in it.
 const RESTART_KEYS: [&str; 3] = ["hostname", "spool", "runtime"];
+
+/// Why a role is started anew by a reload.
+const ELSEWHERE: &str = "the configuration lets it reach other places";
 
 /// A reload that roles are still taking.
 pub struct Reloading {
@@ -82,6 +86,9 @@ impl Supervisor {
         if let Some(hidden) = gateway::open_relay(&new.policy) {
             return Err(Reload::Surroundings(cut(hidden.to_string(), TEXT_OCTETS)));
         }
+        if let Some(unmet) = self.unmet(&new) {
+            return Err(Reload::Surroundings(cut(unmet, TEXT_OCTETS)));
+        }
         self.take_listeners(&new)?;
         let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
         event::say(&Event::ConfigurationReloaded {
@@ -98,8 +105,17 @@ impl Supervisor {
             smtpd_told: false,
             deadline: Instant::now() + TAKE_WAIT,
         });
-        for role in Role::ALL.into_iter().filter(|role| *role != Role::Smtpd) {
-            self.give_new_orders(role);
+        for role in Role::ALL {
+            // smtpd is told when the others know. The answer comes by admin: one that must be started anew is when
+            // it has been given.
+            let later = match role {
+                Role::Smtpd => true,
+                Role::Admin => self.reaches_elsewhere(role),
+                _ => false,
+            };
+            if !later {
+                self.give_new_orders(role);
+            }
         }
         self.go_on_reloading();
         Ok(())
@@ -139,18 +155,30 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Whether a role may reach other places by the configuration than its walls let it.
+    fn reaches_elsewhere(&self, role: Role) -> bool {
+        let process = self.processes.get(&role);
+        process.is_some_and(|process| process.reach != Reach::of(role, &self.start.config))
+    }
+
     /// Gives a role that lives the new orders and its listeners. One that does not is started with them.
     fn give_new_orders(&mut self, role: Role) {
-        let Some(process) = self.processes.get_mut(&role) else {
+        let Some(process) = self.processes.get(&role) else {
             return;
         };
         if process.child.is_none() {
             return;
         }
-        process.begun += 1;
         if let Some(reloading) = &mut self.reloading {
             reloading.waiting.insert(role);
         }
+        if self.reaches_elsewhere(role) {
+            return self.renew(role, ELSEWHERE);
+        }
+        let Some(process) = self.processes.get_mut(&role) else {
+            return;
+        };
+        process.begun += 1;
         self.tell(role, &self.orders(), None);
         self.give_listeners(role);
         self.tell(role, &ToRole::Begin, None);
@@ -177,7 +205,11 @@ impl Supervisor {
                 more: reloading.more,
                 late: reloading.waiting.into_iter().collect(),
             };
-            return self.answer_reload(reloading.asker, done);
+            self.answer_reload(reloading.asker, done);
+            if self.reaches_elsewhere(Role::Admin) {
+                self.renew(Role::Admin, ELSEWHERE);
+            }
+            return;
         }
         self.reloading = Some(reloading);
     }

@@ -17,8 +17,8 @@ impl Supervisor {
                 restarts: process.restarts,
                 last_end: process.last_end.clone(),
                 ready: process.child.is_some() && process.serves(),
-                // Confinement by the kernel comes with the work that seals each role.
-                layers: Vec::new(),
+                stand: process.stand.clone(),
+                missing: process.missing.clone(),
             })
         });
         let listeners = self.listeners.iter();

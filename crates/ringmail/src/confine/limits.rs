@@ -1,0 +1,43 @@
+//! How much a closed role may have of what the kernel counts. Far above what its own bounds let it take, so that
+//! nothing that is right meets them, and far below what would hurt the rest of the machine.
+
+use crate::ipc::spawn::Role;
+use sys::sandbox::Limited;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Signals that may wait for a process.
+const SIGNALS: u64 = 64;
+/// The largest file of the spool, of a mailbox, or that smtpd writes a body to.
+const FILE: u64 = 4096 * MIB;
+/// The largest file of the event store, and room for a last line.
+const EVENTS_FILE: u64 = 32 * MIB;
+
+/// A role's limits: what of, how much, and why.
+pub fn of(role: Role) -> [(Limited, u64, &'static str); 7] {
+    let (files, memory, file) = match role {
+        Role::Policy => (64, 256 * MIB, 0),
+        Role::Admin => (256, 256 * MIB, EVENTS_FILE),
+        Role::Relay => (8192, 4096 * MIB, 0),
+        Role::Local => (8192, 4096 * MIB, FILE),
+        // A session has a connection, and may have a body; queue holds the other ends.
+        Role::Queue | Role::Smtpd => (65_536, 4096 * MIB, FILE),
+    };
+    [
+        (Limited::Nofile, files, "descriptors"),
+        (Limited::Data, memory, "octets of memory"),
+        (Limited::Fsize, file, "octets of a file that is written"),
+        (
+            Limited::Nproc,
+            0,
+            "threads and processes, beside those that run",
+        ),
+        (
+            Limited::Memlock,
+            0,
+            "octets of memory that stay out of swap",
+        ),
+        (Limited::Msgqueue, 0, "octets of message queues"),
+        (Limited::Sigpending, SIGNALS, "signals that wait"),
+    ]
+}

@@ -1,0 +1,201 @@
+//! What a role reaches beyond its arrows: folders, sockets, ports. It follows from the configuration, and a role
+//! whose reach is another after a reload is started anew, for walls are never taken down.
+
+use crate::config::Config;
+use crate::ipc::spawn::Role;
+use crate::role::relay::SMTP_PORT;
+use mail::LmtpSocket;
+use policy::Deliver;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The port of DNS (RFC 1035 §4.2).
+const DNS_PORT: u16 = 53;
+/// Largest file of the system that is read for DNS.
+const SYSTEM_OCTETS: u64 = 1024 * 1024;
+
+/// What a role reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Folders that it keeps files in, as the configuration writes them; none lies in another.
+    pub folders: BTreeSet<PathBuf>,
+    /// Folders of Unix sockets that it connects to.
+    pub sockets: BTreeSet<PathBuf>,
+    /// TCP ports that it connects to, on whatever host.
+    pub ports: BTreeSet<u16>,
+    /// What it asks name servers by; nothing where it asks none.
+    pub names: Option<Names>,
+}
+
+/// What this machine says of names: read before a role loses sight of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// What `/etc/resolv.conf` says; nothing where the configuration names servers.
+    pub resolv_conf: Option<String>,
+    /// What `/etc/hosts` says.
+    pub hosts: String,
+}
+
+impl Names {
+    /// Reads them; a file that is not there says nothing.
+    pub fn read(config: &Config) -> Self {
+        let own = config.dns.servers.is_empty();
+        Self {
+            resolv_conf: own.then(|| read("/etc/resolv.conf")),
+            hosts: read("/etc/hosts"),
+        }
+    }
+}
+
+fn read(path: &str) -> String {
+    use std::io::Read as _;
+    let mut octets = Vec::new();
+    // What is not there, or cannot be read, names nobody.
+    let _ = std::fs::File::open(path)
+        .and_then(|file| file.take(SYSTEM_OCTETS).read_to_end(&mut octets));
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+impl Reach {
+    /// Of a role by this configuration.
+    pub fn of(role: Role, config: &Config) -> Self {
+        match role {
+            Role::Policy | Role::Smtpd => Self::default(),
+            Role::Admin => Self::of_folder(&config.log.folder),
+            Role::Queue => Self::of_folder(&config.spool),
+            Role::Local => Self::of_mailboxes(config),
+            Role::Relay => Self::of_next_hops(config),
+        }
+    }
+
+    /// Whether it sees this machine's network at all.
+    pub fn has_network(&self) -> bool {
+        !self.ports.is_empty() || self.names.is_some()
+    }
+
+    fn of_folder(folder: &Path) -> Self {
+        Self {
+            folders: [folder.to_owned()].into(),
+            ..Self::default()
+        }
+    }
+
+    fn of_mailboxes(config: &Config) -> Self {
+        let mut reach = Self::default();
+        let rules = config.policy.domains.values();
+        let mut bases = BTreeSet::new();
+        for deliver in rules.map(|rule| &rule.deliver) {
+            match deliver {
+                Deliver::Maildir(template) => {
+                    bases.insert(base(template));
+                }
+                Deliver::Lmtp(LmtpSocket::Unix(path)) => {
+                    let folder = Path::new(&**path).parent().unwrap_or(Path::new("/"));
+                    reach.sockets.insert(folder.to_owned());
+                }
+                Deliver::Lmtp(LmtpSocket::Tcp(host, port)) => {
+                    reach.ports.insert(*port);
+                    if host.parse::<std::net::IpAddr>().is_err() {
+                        reach.names = Some(Names::read(config));
+                    }
+                }
+                Deliver::Mx => {}
+            }
+        }
+        bases.extend(config.policy.any_domain.as_deref().map(base));
+        let within = |path: &PathBuf| path.ancestors().skip(1).any(|above| bases.contains(above));
+        reach.folders = bases.iter().filter(|path| !within(path)).cloned().collect();
+        if reach.names.is_some() {
+            reach.ports.extend(dns_ports(config));
+        }
+        reach
+    }
+
+    fn of_next_hops(config: &Config) -> Self {
+        let mut reach = Self {
+            names: Some(Names::read(config)),
+            ..Self::default()
+        };
+        reach
+            .ports
+            .insert(config.dns.smtp_port.unwrap_or(SMTP_PORT));
+        reach
+            .ports
+            .extend(config.policy.relay_to.iter().map(|host| host.port));
+        reach.ports.extend(dns_ports(config));
+        reach
+    }
+}
+
+/// Name servers are asked over TCP where an answer does not fit (RFC 7766).
+fn dns_ports(config: &Config) -> BTreeSet<u16> {
+    let ports = config.dns.servers.iter().map(std::net::SocketAddr::port);
+    let ports: BTreeSet<u16> = ports.collect();
+    if ports.is_empty() {
+        [DNS_PORT].into()
+    } else {
+        ports
+    }
+}
+
+/// The folder that all Maildirs of a template lie in: what stands before its first field.
+fn base(template: &str) -> PathBuf {
+    let fixed = template.find('{').map_or(template, |at| &template[..at]);
+    let folder = fixed.rfind('/').map_or("", |at| &fixed[..at]);
+    let folder = if template.contains('{') {
+        folder
+    } else {
+        template
+    };
+    PathBuf::from(if folder.is_empty() { "/" } else { folder })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::spawn::Situation;
+
+    fn config(more: &str) -> Config {
+        let text = format!("hostname = \"mx.example.org\"\n{more}");
+        Config::parse(&text, "ringmail.toml", Situation::Run).unwrap()
+    }
+
+    #[test]
+    fn local_reaches_the_folders_and_sockets_that_are_named() {
+        let reach = Reach::of(
+            Role::Local,
+            &config(
+                "[domain.\"a.example\"]\nusers = [\"u\", \"postmaster\"]\ndeliver = \"maildir:/srv/mail/{domain}/{user}\"\n\
+                 [domain.\"b.example\"]\nusers = [\"u\", \"postmaster\"]\ndeliver = \"maildir:/srv/mail/b/x-{user}\"\n\
+                 [domain.\"c.example\"]\nusers = [\"u\", \"postmaster\"]\ndeliver = \"lmtp:/run/dovecot/lmtp\"\n\
+                 [domain.\"d.example\"]\nusers = [\"u\", \"postmaster\"]\ndeliver = \"lmtp:127.0.0.1:24\"\n",
+            ),
+        );
+        assert_eq!(reach.folders, ["/srv/mail".into()].into());
+        assert_eq!(reach.sockets, ["/run/dovecot".into()].into());
+        assert_eq!((reach.ports, reach.names), ([24].into(), None));
+    }
+
+    #[test]
+    fn relay_reaches_mail_ports_and_name_servers_and_no_file() {
+        let reach = Reach::of(
+            Role::Relay,
+            &config(
+                "[relay]\nto = \"smtp://smart.example:2525\"\n[dns]\nservers = [\"127.0.0.1:5353\"]\n",
+            ),
+        );
+        assert_eq!(reach.ports, [25, 2525, 5353].into());
+        assert!(reach.folders.is_empty() && reach.sockets.is_empty());
+        assert_eq!(reach.names.unwrap().resolv_conf, None);
+    }
+
+    #[test]
+    fn queue_and_policy_have_no_network() {
+        let config = config("spool = \"/srv/spool\"\n");
+        let queue = Reach::of(Role::Queue, &config);
+        assert_eq!(queue.folders, ["/srv/spool".into()].into());
+        assert!(!queue.has_network());
+        assert!(!Reach::of(Role::Policy, &config).has_network());
+        assert!(!Reach::of(Role::Smtpd, &config).has_network());
+    }
+}

@@ -1,0 +1,46 @@
+//! Folders of our own: made where they are missing, durably, for their owner alone.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+/// Makes a folder and those above it that are missing; each that was made is durable, name and all.
+pub fn make(folder: &Path) -> io::Result<()> {
+    let mut missing: Vec<&Path> = folder
+        .ancestors()
+        .take_while(|path| !path.is_dir())
+        .collect();
+    missing.reverse();
+    for path in missing {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if let Some(above) = path.parent() {
+            match File::open(above).and_then(|above| above.sync_all()) {
+                // One that we may not open is none that we made something in.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                result => result?,
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_with_all_above_it_and_once() {
+        let base = std::env::temp_dir().join(format!("ringmail-folders-{}", std::process::id()));
+        let folder = base.join("a/b");
+        make(&folder).unwrap();
+        make(&folder).unwrap();
+        assert!(folder.is_dir());
+        std::fs::write(base.join("file"), "").unwrap();
+        assert!(make(&base.join("file/below")).is_err());
+        std::fs::remove_dir_all(&base).unwrap();
+    }
+}

@@ -1,0 +1,197 @@
+//! seccomp: which system calls a process may make, and with what arguments. Anything else ends it at once, and its
+//! last word says which call it was.
+
+use super::names::name_of;
+use crate::process::BIRTH_FD;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The exit code of a process that made a call which it may not make.
+pub const TRAPPED: i32 = 159;
+
+/// What an argument must be. Arguments are compared as the 32 bits that the kernel takes of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// The argument of this place is this.
+    Is(u8, u32),
+    /// Of the argument of this place the bits of the mask are these.
+    Bits(u8, u32, u32),
+    /// The argument of this place, a pointer, is null.
+    Null(u8),
+}
+
+/// One use of a system call: its number, and what must hold of its arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// The kernel's number for it.
+    pub number: libc::c_long,
+    /// All of these; nothing where any arguments will do.
+    pub arguments: &'static [Argument],
+}
+
+impl Call {
+    /// Its name in the kernel's table.
+    pub fn name(&self) -> &'static str {
+        u32::try_from(self.number)
+            .ok()
+            .and_then(name_of)
+            .unwrap_or("?")
+    }
+}
+
+/// A program for the kernel's filter, made before the process is closed.
+pub struct Filter(BpfProgram);
+
+impl Filter {
+    /// Allows these uses and nothing else.
+    pub fn new(calls: impl IntoIterator<Item = Call>) -> io::Result<Self> {
+        let mut rules: BTreeMap<i64, Option<Vec<SeccompRule>>> = BTreeMap::new();
+        for call in calls {
+            let known = rules.entry(call.number).or_insert_with(|| Some(Vec::new()));
+            if call.arguments.is_empty() {
+                *known = None;
+            } else if let Some(known) = known {
+                known.push(rule(call.arguments).map_err(io::Error::other)?);
+            }
+        }
+        let rules = rules
+            .into_iter()
+            .map(|(number, rules)| (number, rules.unwrap_or_default()));
+        let arch = std::env::consts::ARCH
+            .try_into()
+            .map_err(io::Error::other)?;
+        let filter = SeccompFilter::new(
+            rules.collect(),
+            SeccompAction::Trap,
+            SeccompAction::Allow,
+            arch,
+        );
+        let program = filter
+            .and_then(TryInto::try_into)
+            .map_err(io::Error::other)?;
+        Ok(Self(program))
+    }
+
+    /// Closes all threads of this process. From here on a forbidden call sends `front` and its number, four octets
+    /// with the lowest first, over the socket of birth, and ends the process with [`TRAPPED`].
+    pub fn close(self, front: u8) -> io::Result<()> {
+        FRONT.store(front, Ordering::Relaxed);
+        catch()?;
+        seccompiler::apply_filter_all_threads(&self.0).map_err(io::Error::other)
+    }
+}
+
+fn rule(arguments: &[Argument]) -> Result<SeccompRule, seccompiler::BackendError> {
+    let conditions = arguments.iter().map(|argument| match *argument {
+        Argument::Is(place, value) => SeccompCondition::new(
+            place,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::Eq,
+            value.into(),
+        ),
+        Argument::Bits(place, mask, value) => SeccompCondition::new(
+            place,
+            SeccompCmpArgLen::Dword,
+            SeccompCmpOp::MaskedEq(mask.into()),
+            value.into(),
+        ),
+        Argument::Null(place) => {
+            SeccompCondition::new(place, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)
+        }
+    });
+    SeccompRule::new(conditions.collect::<Result<_, _>>()?)
+}
+
+/// The first octet of a trapped process's last word.
+static FRONT: AtomicU8 = AtomicU8::new(0);
+
+/// Sets the handler of SIGSYS.
+fn catch() -> io::Result<()> {
+    // SAFETY: all zeroes is a sigaction with an empty mask; its handler is set before it is used.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = trapped as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
+    // SAFETY: the action is whole and lives through the call; the handler does only what a handler may.
+    let set = unsafe { libc::sigaction(libc::SIGSYS, &raw const action, std::ptr::null_mut()) };
+    if set == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Where the kernel puts the number of the call in SIGSYS's `siginfo_t` (`si_syscall`, sigaction(2)): behind three
+/// numbers and a pointer.
+#[repr(C)]
+struct SigsysInfo {
+    signo: libc::c_int,
+    errno: libc::c_int,
+    code: libc::c_int,
+    call_addr: *const libc::c_void,
+    syscall: libc::c_int,
+}
+
+/// Says which call it was and ends. Only calls that are safe in a handler; none of them if they are not allowed
+/// either, for then this runs once more and so on until the kernel ends the process for want of stack.
+extern "C" fn trapped(_: libc::c_int, info: *const SigsysInfo, _: *const libc::c_void) {
+    // SAFETY: the kernel gives a whole siginfo_t to a handler that was set with SA_SIGINFO.
+    let number = unsafe { (*info).syscall };
+    let [a, b, c, d] = number.to_le_bytes();
+    let word = [FRONT.load(Ordering::Relaxed), a, b, c, d];
+    // SAFETY: write(2) and exit_group(2) may be made in a handler; the octets live on this stack. Where the
+    // descriptor is not open, or nobody reads it, nothing is said.
+    unsafe {
+        libc::write(BIRTH_FD, word.as_ptr().cast(), word.len());
+        libc::syscall(libc::SYS_exit_group, TRAPPED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_layout_is_what_we_think() {
+        // SAFETY: all zeroes is a siginfo_t.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let ours = (&raw mut info).cast::<SigsysInfo>();
+        assert!(size_of::<SigsysInfo>() <= size_of::<libc::siginfo_t>());
+        // SAFETY: a SigsysInfo is smaller than the siginfo_t that it points to, and not aligned more strictly.
+        unsafe {
+            (*ours).signo = libc::SIGSYS;
+            (*ours).call_addr = std::ptr::dangling();
+        }
+        assert_eq!(info.si_signo, libc::SIGSYS);
+        // SAFETY: si_addr is where call_addr is: the first pointer.
+        assert_eq!(unsafe { info.si_addr() }, std::ptr::dangling_mut());
+    }
+
+    #[test]
+    fn calls_have_their_names() {
+        assert_eq!(
+            name_of(u32::try_from(libc::SYS_execve).unwrap()),
+            Some("execve")
+        );
+        assert_eq!(name_of(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_use_without_conditions_wins_over_those_with() {
+        let any = Call {
+            number: libc::SYS_read,
+            arguments: &[],
+        };
+        let zero = Call {
+            number: libc::SYS_read,
+            arguments: &[Argument::Is(0, 0)],
+        };
+        let program = |calls: Vec<Call>| Filter::new(calls).unwrap().0;
+        assert_eq!(program(vec![zero, any]), program(vec![any]));
+        assert_ne!(program(vec![zero]), program(vec![any]));
+    }
+}
