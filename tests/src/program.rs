@@ -1,5 +1,6 @@
 //! The program, started as an administrator would, and ended by the pid that we started.
 
+use crate::unprivileged::service;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -87,7 +88,7 @@ impl Program {
             .append(true)
             .open(self.folder().join("log"))
             .expect("a log");
-        let mut command = Command::new(binary());
+        let mut command = service(&[self.folder()]);
         command.arg("--config").arg(self.config()).arg("run");
         let mut child = command
             .stdout(Stdio::piped())

@@ -4,6 +4,7 @@
 use crate::binary;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -54,5 +55,39 @@ impl Unprivileged {
         command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--"]);
         command.arg(&self.program);
         command
+    }
+}
+
+/// A command that starts the program as a service without root, as one that root starts would be with users of its
+/// own, which a machine that runs tests does not have. Where the tests run as root it is nobody, and these folders
+/// become nobody's.
+pub fn service(folders: &[&Path]) -> Command {
+    let path = binary();
+    let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !root {
+        return Command::new(path);
+    }
+    let nobody = NOBODY.parse().expect("a number");
+    for folder in folders {
+        give(folder, nobody);
+    }
+    // By its descriptor: nobody may not be able to reach where it lies.
+    let mut command = Command::new("/proc/self/fd/0");
+    let file = fs::File::open(&path).expect("the program can be read");
+    command.stdin(file).arg0(path).uid(nobody).gid(nobody);
+    command
+}
+
+/// Gives a folder, and all in it, to a user.
+fn give(folder: &Path, user: u32) {
+    std::os::unix::fs::lchown(folder, Some(user), Some(user)).expect("root may");
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            give(&path, user);
+        } else {
+            // What was removed meanwhile needs no owner.
+            let _ = std::os::unix::fs::lchown(&path, Some(user), Some(user));
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use tests::{Program, binary, free_port, wait_until};
+use tests::{Program, binary, free_port, service, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -20,7 +20,7 @@ fn configuration(port: u16, spool: &Path, runtime: &Path) -> String {
 }
 
 fn start(config: &Path, log: &Path) -> Child {
-    let mut command = Command::new(binary());
+    let mut command = service(&[config.parent().expect("a folder")]);
     command.arg("--config").arg(config).arg("run");
     let log = File::create(log).expect("writable");
     let started = command.stdout(Stdio::piped()).stderr(log).spawn();
@@ -48,6 +48,8 @@ fn a_second_run_on_a_spool_ends_at_once_and_check_says_why() {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let spool = folder.path().join("spool");
     let run = |name: &str| folder.path().join(name);
+    // As it is for a service: its own.
+    drop(service(&[folder.path()]));
     let mut first = Program::start(&configuration(port, &spool, &run("run1")));
     let config = folder.path().join("second.toml");
     fs::write(&config, configuration(other, &spool, &run("run2"))).expect("writable");

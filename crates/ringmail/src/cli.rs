@@ -197,6 +197,11 @@ pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
+    if let [_, word] = &arguments[..]
+        && word == "launch"
+    {
+        return crate::role::launch::main();
+    }
     if let [_, word, name] = &arguments[..]
         && word == "role"
         && let Some(role) = Role::from_name(name)

@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod limits;
 pub mod reach;
+pub mod users;
 pub mod walls;
 
 pub use reach::Reach;

@@ -11,6 +11,7 @@ mod architecture;
 pub mod control;
 pub mod deliver;
 pub mod judge;
+pub mod launch;
 pub mod spawn;
 pub mod supervise;
 

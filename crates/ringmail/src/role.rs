@@ -2,6 +2,7 @@
 //! ends of its arrows are handed to it.
 
 pub mod admin;
+pub mod launch;
 pub mod local;
 pub mod policy;
 pub mod queue;

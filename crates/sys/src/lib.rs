@@ -7,6 +7,7 @@
 )]
 
 pub mod file;
+pub mod identity;
 pub mod network;
 pub mod process;
 pub mod sandbox;

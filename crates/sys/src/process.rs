@@ -1,5 +1,6 @@
 //! Processes: start a role as a new image of this program, with one descriptor and nothing else.
 
+use crate::identity::{Ids, become_user};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -11,7 +12,13 @@ pub const BIRTH_FD: RawFd = 3;
 /// Starts this program anew with `arguments`, an empty environment, standard output and error as ours,
 /// and `birth` as descriptor [`BIRTH_FD`]. Every other descriptor is closed. The child gets SIGKILL
 /// when its parent thread ends, and does not hear SIGINT and SIGTERM: it ends when its supervisor says so or is gone.
-pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child> {
+/// With `ids` it is that user from its first instruction on, without any capability: that takes the rights of
+/// [`crate::identity::become_launcher`].
+pub fn start_role(
+    arguments: &[&str],
+    birth: BorrowedFd<'_>,
+    ids: Option<Ids>,
+) -> io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
     // What `ps` shows; what `pgrep -x` and the kernel's log show the role sets itself.
     command
@@ -21,8 +28,8 @@ pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child
         .stdin(Stdio::null());
     let birth_fd = birth.as_raw_fd();
     let parent = std::process::id();
-    // SAFETY: between fork and exec only async-signal-safe calls are made (dup3, close_range, prctl,
-    // signal, getppid), no memory is allocated and no lock is taken.
+    // SAFETY: between fork and exec only async-signal-safe calls are made (dup3, close_range, prctl, those that
+    // change who we are, signal, getppid), no memory is allocated and no lock is taken.
     unsafe {
         command.pre_exec(move || {
             if birth_fd == BIRTH_FD {
@@ -42,6 +49,10 @@ pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child
                 u32::MAX,
                 libc::CLOSE_RANGE_CLOEXEC,
             ))?;
+            if let Some(ids) = ids {
+                become_user(ids)?;
+            }
+            // After that: who becomes somebody else loses it.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
             // Ctrl-C goes to all processes of a terminal, a service manager's SIGTERM to all of a service; the
             // supervisor ends its roles in order.
@@ -57,6 +68,14 @@ pub fn start_role(arguments: &[&str], birth: BorrowedFd<'_>) -> io::Result<Child
         });
     }
     command.spawn()
+}
+
+/// This process gets SIGKILL when its parent thread ends. Where the two are different users the parent must have the
+/// right to signal this one; else the end of what joins them must do.
+pub fn end_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(
+        rustix::process::Signal::KILL,
+    ))?)
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

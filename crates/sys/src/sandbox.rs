@@ -50,7 +50,7 @@ pub fn limit(resource: Resource, most: u64) -> io::Result<()> {
 /// Gives every capability up: the bounding set as far as we are let, then ambient, inheritable, permitted and
 /// effective ones.
 pub fn drop_capabilities() -> io::Result<()> {
-    drop_bounding_set()?;
+    drop_bounding_set_but(CapabilitySet::empty())?;
     // Kernels before 4.3 have no ambient set, and then nothing in it.
     let _ = rustix::thread::clear_ambient_capability_set();
     Ok(rustix::thread::set_capabilities(
@@ -63,10 +63,13 @@ pub fn drop_capabilities() -> io::Result<()> {
     )?)
 }
 
-/// Empties the bounding set, for which `CAP_SETPCAP` is needed; without it there is nothing in the other sets that
-/// the bounding set would let through.
-fn drop_bounding_set() -> io::Result<()> {
+/// Empties the bounding set but for these, for which `CAP_SETPCAP` is needed; without it there is nothing in the other
+/// sets that the bounding set would let through.
+pub(crate) fn drop_bounding_set_but(kept: CapabilitySet) -> io::Result<()> {
     for number in 0..CAPABILITIES_MAX {
+        if kept.bits() & 1 << number != 0 {
+            continue;
+        }
         // SAFETY: prctl with this option takes a number and touches no memory.
         let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
         if dropped == 0 {

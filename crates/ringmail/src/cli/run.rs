@@ -3,8 +3,8 @@
 use super::{DONE, Loaded, NO, NOT_PERMITTED, read, refuse};
 use crate::config::Config;
 use crate::drive::disk::RealDisk;
-use crate::drive::{gateway, holder};
-use crate::role::supervisor::{self, Start};
+use crate::drive::gateway;
+use crate::role::supervisor::{self, Start, root};
 use mail::QueueId;
 use serde_json::json;
 use std::io;
@@ -33,14 +33,18 @@ pub fn run(path: &Path) -> u8 {
     }
 }
 
-/// Opens the listeners, then supervises until it is told to end.
+/// Gets ready, gives root up where it has it, then supervises until it is told to end.
 pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
     crate::event::speak_as("supervisor");
     sys::process::raise_file_limit(FILES_MAX);
+    // Before the event loop begins: who gives root up has one thread and has heard nothing.
+    let root::Ready {
+        hold,
+        listeners,
+        nursery,
+    } = root::get_ready(&loaded.config)?;
     crate::role::in_event_loop(async move {
-        // Before anything listens: mail that is taken needs a place.
-        let _hold = holder::hold(&loaded.config.spool)?;
-        let listeners = supervisor::listeners(&loaded.config)?;
+        let _hold = hold;
         supervisor::run(
             Start {
                 config: loaded.config,
@@ -50,6 +54,7 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
                 ready,
             },
             listeners,
+            nursery,
         )
         .await
     })

@@ -34,15 +34,20 @@ pub fn status(config: &Config, json: bool) -> u8 {
 
 fn as_text(stands: &Supervision, counts: Option<&Counts>, now: Time) -> String {
     let mut lines = vec![format!(
-        "running for {} with {}, all processes as uid {}",
+        "running for {} with {}",
         ago(now.since(stands.began)),
-        stands.path,
-        stands.uid
+        stands.path
     )];
+    if stands.roles.iter().any(|role| role.uid == stands.uid) {
+        lines.push(format!(
+            "started without root: no user of its own for each process, all are uid {}",
+            stands.uid
+        ));
+    }
     lines.push(String::new());
     lines.push(format!(
-        "{:<12} {:>8} {:>10} {:>9}  {:<10} {}",
-        "role", "pid", "up", "restarts", "sandbox", "last end"
+        "{:<12} {:>6} {:>8} {:>10} {:>9}  {:<10} {}",
+        "role", "uid", "pid", "up", "restarts", "sandbox", "last end"
     ));
     lines.extend(stands.roles.iter().map(|role| role_line(role, now)));
     for role in &stands.roles {
@@ -75,8 +80,9 @@ fn role_line(role: &RoleStatus, now: Time) -> String {
         (None, _) => "down".into(),
     };
     let line = format!(
-        "{:<12} {pid:>8} {up:>10} {:>9}  {:<10} {}",
+        "{:<12} {:>6} {pid:>8} {up:>10} {:>9}  {:<10} {}",
         role.role.name(),
+        role.uid,
         role.restarts,
         layers(role),
         role.last_end.as_deref().unwrap_or_default()
@@ -130,6 +136,7 @@ fn as_json(stands: &Supervision, counts: Option<&Counts>, now: Time) -> serde_js
     let roles = stands.roles.iter().map(|role| {
         json!({
             "role": role.role.name(),
+            "uid": role.uid,
             "pid": role.pid,
             "ready": role.ready,
             "up_secs": role.pid.map(|_| now.since(role.since).as_secs()),

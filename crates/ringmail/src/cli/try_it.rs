@@ -7,6 +7,8 @@ use super::{DONE, NO, refuse, run};
 use crate::config::CONTROL_SOCKET;
 use crate::config::Config;
 use crate::ipc::control::{Answer, Request};
+use crate::role::supervisor::root;
+use greeting::Sender;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -67,6 +69,8 @@ pub fn run(dir: &Path) -> u8 {
 struct Home {
     path: PathBuf,
     shown: String,
+    /// What sends mail here: looked for by who started us, who may see more than who we are then.
+    sender: Option<Sender>,
 }
 
 impl Home {
@@ -74,6 +78,8 @@ impl Home {
     fn new(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let path = dir.canonicalize()?;
+        let sender = greeting::sender();
+        root::give_up_for_trial(&path)?;
         let Some(shown) = path.to_str().map(String::from) else {
             return Err(io::Error::other("the folder's path must be UTF-8"));
         };
@@ -87,7 +93,11 @@ impl Home {
                 "the folder's path is too long for a socket: choose a shorter one",
             ));
         }
-        Ok(Self { path, shown })
+        Ok(Self {
+            path,
+            shown,
+            sender,
+        })
     }
 
     fn config(&self) -> PathBuf {
@@ -124,7 +134,7 @@ impl Home {
         {
             let _ = writeln!(io::stdout(), "Port {wanted} is taken: {port} it is.");
         }
-        let greeting = greeting::new(&self.path, &path, ports);
+        let greeting = greeting::new(&self.path, &path, ports, self.sender);
         let left = loaded.config.clone();
         std::thread::spawn(move || say_left(&left));
         Some(self.quietly(|| run::start(loaded, &path, greeting)))

@@ -1,19 +1,28 @@
-//! Folders of our own: made where they are missing, durably, for their owner alone.
+//! Folders of our own: made where they are missing, durably.
 
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-/// Makes a folder and those above it that are missing; each that was made is durable, name and all.
+/// Makes a folder and those above it that are missing, for its owner alone; each that was made is durable, name and all.
 pub fn make(folder: &Path) -> io::Result<()> {
+    make_with(folder, 0o700)
+}
+
+/// The same, for everybody to pass: what lies above the folders of others.
+pub fn make_open(folder: &Path) -> io::Result<()> {
+    make_with(folder, 0o755)
+}
+
+fn make_with(folder: &Path, mode: u32) -> io::Result<()> {
     let mut missing: Vec<&Path> = folder
         .ancestors()
         .take_while(|path| !path.is_dir())
         .collect();
     missing.reverse();
     for path in missing {
-        match DirBuilder::new().mode(0o700).create(path) {
+        match DirBuilder::new().mode(mode).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }

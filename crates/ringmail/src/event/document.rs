@@ -13,10 +13,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("changes", "how many keys of the configuration changed"),
     ("events", "how many events"),
     ("finding", "what the spool found, in words"),
+    ("folder", "which folder"),
     ("forward_path", "the recipient"),
     ("free_bytes", "octets that are free on the file system"),
     ("helo", "what the client called itself; not to be believed"),
-    ("folder", "which folder"),
     (
         "host",
         "the host that an attempt was made at, the last of several: its name or its socket",

@@ -33,7 +33,9 @@ fn every_role_has_its_row_and_nobody_else() {
         .map(|row| row[0].clone())
         .collect();
     let roles = Role::ALL.iter().map(|role| role.name().to_owned());
-    let roles: BTreeSet<String> = roles.chain(["supervisor".to_owned()]).collect();
+    let roles: BTreeSet<String> = roles
+        .chain(["supervisor".to_owned(), "launch".to_owned()])
+        .collect();
     assert_eq!(told, roles);
 }
 

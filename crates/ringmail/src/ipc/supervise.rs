@@ -72,7 +72,7 @@ pub struct Supervision {
     pub began: Time,
     /// Where its configuration is.
     pub path: String,
-    /// The uid that all processes have until each gets its own.
+    /// The supervisor's user.
     pub uid: u32,
     /// Every role.
     pub roles: Vec<RoleStatus>,
@@ -87,6 +87,8 @@ pub struct Supervision {
 pub struct RoleStatus {
     /// Which.
     pub role: Role,
+    /// Its user.
+    pub uid: u32,
     /// Its process; none while it waits to be started again.
     pub pid: Option<u32>,
     /// When this process was started.

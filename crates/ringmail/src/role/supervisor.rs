@@ -5,10 +5,13 @@
 //! neither question carries anything that it goes by.
 
 mod listeners;
+mod nursery;
 mod reload;
+pub mod root;
 mod status;
 
-pub use listeners::{Open, open_all as listeners};
+pub use listeners::Open;
+pub use nursery::Nursery;
 
 use crate::config::Config;
 use crate::confine::{Layer, Missing, Reach};
@@ -19,15 +22,17 @@ use crate::ipc::spawn::{Arrow, FromRole, Role, Situation, Source, ToRole};
 use crate::ipc::supervise::{Answered, Question};
 use crate::seal::Key;
 use mail::Time;
+use nursery::Born;
 use reload::Reloading;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::Child;
 use std::rc::Rc;
 use std::time::Duration;
 use sys::socket::Kind;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -62,7 +67,7 @@ pub struct Start {
 
 /// A role that runs, or is to be started at a time.
 struct Process {
-    child: Option<(Child, Rc<Birth>)>,
+    child: Option<(Born, Rc<Birth>)>,
     began: Instant,
     start_at: Instant,
     pause: Duration,
@@ -93,11 +98,14 @@ impl Process {
 
 enum Happened {
     Said(Role, u32, Option<FromRole>),
+    /// launch has something to say.
+    Launch,
 }
 
 struct Supervisor {
     start: Start,
     listeners: Vec<Open>,
+    nursery: Nursery,
     processes: BTreeMap<Role, Process>,
     happened: UnboundedSender<Happened>,
     announced: bool,
@@ -108,7 +116,7 @@ struct Supervisor {
 }
 
 /// Runs until it is told to stop by SIGTERM or SIGINT, or cannot go on.
-pub async fn run(start: Start, listeners: Vec<Open>) -> io::Result<()> {
+pub async fn run(start: Start, listeners: Vec<Open>, nursery: Nursery) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     if start.configuration.len() > CONFIGURATION_OCTETS {
         return Err(io::Error::other(
@@ -142,6 +150,7 @@ pub async fn run(start: Start, listeners: Vec<Open>) -> io::Result<()> {
     let mut supervisor = Supervisor {
         start,
         listeners,
+        nursery,
         processes: Role::ALL.into_iter().map(|role| (role, idle())).collect(),
         happened,
         announced: false,
@@ -150,6 +159,9 @@ pub async fn run(start: Start, listeners: Vec<Open>) -> io::Result<()> {
         reloading: None,
         last_reload: None,
     };
+    if let Some(socket) = supervisor.nursery.socket()? {
+        tokio::task::spawn_local(hear_launch(socket, supervisor.happened.clone()));
+    }
     loop {
         supervisor.bury()?;
         supervisor.start_due()?;
@@ -171,7 +183,8 @@ pub async fn run(start: Start, listeners: Vec<Open>) -> io::Result<()> {
             _ = int.recv() => break,
             _ = child_ended.recv() => {}
             _ = hangup.recv() => supervisor.reload(None),
-            Some(Happened::Said(role, pid, said)) = happens.recv() => {
+            Some(happened) = happens.recv() => {
+                let Happened::Said(role, pid, said) = happened else { continue };
                 if let Some(FromRole::Hopeless(why)) = supervisor.said(role, pid, said) {
                     supervisor.stop(&mut happens).await;
                     return Err(io::Error::other(why));
@@ -195,7 +208,7 @@ impl Supervisor {
             let Some((child, _)) = &mut process.child else {
                 continue;
             };
-            let Some(status) = child.try_wait()? else {
+            let Some(status) = self.nursery.try_wait(child)? else {
                 continue;
             };
             let pid = child.id();
@@ -237,7 +250,7 @@ impl Supervisor {
                 continue;
             }
             let (ours, theirs) = sys::socket::pair(Kind::SeqPacket)?;
-            let child = sys::process::start_role(&["role", role.name()], theirs.as_fd())?;
+            let child = self.nursery.start(role, &theirs)?;
             let birth = Rc::new(Birth::new(ours)?);
             let pid = child.id();
             event::say(&Event::RoleStarted {
@@ -459,7 +472,7 @@ impl Supervisor {
         let deadline = Instant::now() + ADMIN_STOP_WAIT;
         self.see_end(&[Role::Admin], happens, deadline).await;
         for (child, _) in self.processes.values_mut().filter_map(|p| p.child.as_mut()) {
-            sys::process::kill(child);
+            self.nursery.kill(child);
         }
     }
 
@@ -474,7 +487,7 @@ impl Supervisor {
             let mut living = 0;
             for (_, process) in self.processes.iter_mut().filter(|(r, _)| roles.contains(r)) {
                 if let Some((child, _)) = &mut process.child {
-                    match child.try_wait() {
+                    match self.nursery.try_wait(child) {
                         Ok(None) => living += 1,
                         _ => process.child = None,
                     }
@@ -485,6 +498,20 @@ impl Supervisor {
             }
             let _ = tokio::time::timeout(Duration::from_millis(20), happens.recv()).await;
         }
+    }
+}
+
+/// Wakes the supervisor when launch has spoken, which reads it itself.
+async fn hear_launch(socket: OwnedFd, happened: UnboundedSender<Happened>) -> io::Result<()> {
+    let socket = UnixStream::from_std(socket.into())?;
+    loop {
+        socket.readable().await?;
+        if happened.send(Happened::Launch).is_err() {
+            return Ok(());
+        }
+        // Nothing is read here: what is there now was told, and the next readiness is of what comes then.
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = socket.try_io(Interest::READABLE, nothing);
     }
 }
 

@@ -86,6 +86,39 @@ impl Filter {
     }
 }
 
+/// Refuses every call by which this process, or one that it starts, would become root or take a group beside its own,
+/// and allows everything else. Such a call fails with EPERM.
+pub(crate) fn refuse_root() -> io::Result<()> {
+    const BECOME: [(libc::c_long, u8); 8] = [
+        (libc::SYS_setuid, 1),
+        (libc::SYS_setgid, 1),
+        (libc::SYS_setreuid, 2),
+        (libc::SYS_setregid, 2),
+        (libc::SYS_setresuid, 3),
+        (libc::SYS_setresgid, 3),
+        (libc::SYS_setfsuid, 1),
+        (libc::SYS_setfsgid, 1),
+    ];
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for (number, arguments) in &BECOME {
+        let zero = |place| rule(&[Argument::Is(place, 0)]);
+        let each = (0..*arguments).map(zero).collect::<Result<_, _>>();
+        rules.insert(*number, each.map_err(io::Error::other)?);
+    }
+    let some = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0);
+    let some = some.and_then(|some| SeccompRule::new(vec![some]));
+    rules.insert(libc::SYS_setgroups, vec![some.map_err(io::Error::other)?]);
+    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let arch = std::env::consts::ARCH
+        .try_into()
+        .map_err(io::Error::other)?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch);
+    let program: BpfProgram = filter
+        .and_then(TryInto::try_into)
+        .map_err(io::Error::other)?;
+    seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
+}
+
 fn rule(arguments: &[Argument]) -> Result<SeccompRule, seccompiler::BackendError> {
     let conditions = arguments.iter().map(|argument| match *argument {
         Argument::Is(place, value) => SeccompCondition::new(

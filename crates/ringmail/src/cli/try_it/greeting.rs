@@ -10,7 +10,12 @@ const FROM: &str = "me@example.org";
 const TO: (&str, &str) = ("you", "example.net");
 
 /// The whole of it.
-pub fn new(dir: &Path, config: &Path, [mx, submission]: [u16; 2]) -> String {
+pub fn new(
+    dir: &Path,
+    config: &Path,
+    [mx, submission]: [u16; 2],
+    sender: Option<Sender>,
+) -> String {
     let program =
         env::current_exe().map_or_else(|_| "ringmail".into(), |path| path.display().to_string());
     let ringmail = format!(
@@ -21,7 +26,7 @@ pub fn new(dir: &Path, config: &Path, [mx, submission]: [u16; 2]) -> String {
     let (user, domain) = TO;
     let new = format!("{}/mail/{domain}/{user}/new", dir.display());
     let lines = [
-        send(mx, is_there),
+        sender.map(|sender| send(mx, sender)),
         Some(format!(
             "{ringmail} send --from {FROM} --to {user}@{domain}"
         )),
@@ -48,22 +53,41 @@ pub fn new(dir: &Path, config: &Path, [mx, submission]: [u16; 2]) -> String {
     )
 }
 
-/// A line that sends a mail with what this machine has, if it has something.
-fn send(port: u16, is_there: impl Fn(&str) -> bool) -> Option<String> {
+/// A program that sends mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// curl(1).
+    Curl,
+    /// Python's smtplib.
+    Python,
+}
+
+/// What the shell of whoever starts the trial would find, the best first.
+pub fn sender() -> Option<Sender> {
+    best(is_there)
+}
+
+fn best(is_there: impl Fn(&str) -> bool) -> Option<Sender> {
+    if is_there("curl") {
+        return Some(Sender::Curl);
+    }
+    is_there("python3").then_some(Sender::Python)
+}
+
+/// A line that sends a mail.
+fn send(port: u16, sender: Sender) -> String {
     let (user, domain) = TO;
     let content = format!(
         "From: {FROM}\\r\\nTo: {user}@{domain}\\r\\nSubject: hello\\r\\n\\r\\nIt works.\\r\\n"
     );
-    if is_there("curl") {
-        return Some(format!(
+    match sender {
+        Sender::Curl => format!(
             "printf '{content}' | curl -sS smtp://127.0.0.1:{port} --mail-from {FROM} --mail-rcpt {user}@{domain} -T -"
-        ));
-    }
-    is_there("python3").then(|| {
-        format!(
+        ),
+        Sender::Python => format!(
             "python3 -c 'import smtplib; smtplib.SMTP(\"127.0.0.1\", {port}).sendmail(\"{FROM}\", \"{user}@{domain}\", \"{content}\")'"
-        )
-    })
+        ),
+    }
 }
 
 /// Whether the shell would find this program.
@@ -91,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_line_sends_with_what_there_is() {
-        let send = |tool: &str| send(25, |name| name == tool);
+        let send = |tool: &str| best(|name| name == tool).map(|sender| send(25, sender));
         assert!(send("curl").is_some_and(|line| line.contains("| curl ")));
         assert!(send("python3").is_some_and(|line| line.starts_with("python3 -c ")));
         assert_eq!(send("nothing"), None);

@@ -12,6 +12,10 @@ impl Supervisor {
             let process = self.processes.get(&role)?;
             Some(RoleStatus {
                 role,
+                uid: self
+                    .nursery
+                    .uid_of(role)
+                    .unwrap_or_else(|| rustix::process::geteuid().as_raw()),
                 pid: process.child.as_ref().map(|(child, _)| child.id()),
                 since: process.since,
                 restarts: process.restarts,

@@ -1,0 +1,186 @@
+//! Where roles are born: as children of the supervisor where it was started without root, and else of launch, which may
+//! make each its own user.
+
+use crate::confine::users::Users;
+use crate::ipc::launch::{Ask, TOLD_OCTETS, Told};
+use crate::ipc::spawn::Role;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+use sys::socket::Kind;
+
+/// How long launch may take to answer: it forks and executes, no more.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+
+/// Who starts roles.
+pub enum Nursery {
+    /// The supervisor itself, as the user that it is.
+    Own,
+    /// launch, as users of their own.
+    Launch(Launch),
+}
+
+/// A role's process.
+pub enum Born {
+    /// A child of ours.
+    Own(Child),
+    /// A child of launch, by its pid.
+    Launched(Role, u32),
+}
+
+impl Born {
+    /// Its pid.
+    pub fn id(&self) -> u32 {
+        match self {
+            Born::Own(child) => child.id(),
+            Born::Launched(_, pid) => *pid,
+        }
+    }
+}
+
+/// The supervisor's end of launch.
+pub struct Launch {
+    socket: OwnedFd,
+    users: Users,
+    /// Processes that have ended and were not asked for yet.
+    ended: BTreeMap<u32, ExitStatus>,
+    _child: Child,
+}
+
+impl Nursery {
+    /// Starts a role with this socket of birth.
+    pub fn start(&mut self, role: Role, birth: &OwnedFd) -> io::Result<Born> {
+        match self {
+            Nursery::Own => {
+                let arguments = ["role", role.name()];
+                sys::process::start_role(&arguments, birth.as_fd(), None).map(Born::Own)
+            }
+            Nursery::Launch(launch) => launch.start(role, birth),
+        }
+    }
+
+    /// How a process ended; nothing while it lives.
+    pub fn try_wait(&mut self, born: &mut Born) -> io::Result<Option<ExitStatus>> {
+        match (self, born) {
+            (_, Born::Own(child)) => child.try_wait(),
+            (Nursery::Launch(launch), Born::Launched(_, pid)) => {
+                launch.hear_all()?;
+                Ok(launch.ended.remove(pid))
+            }
+            (Nursery::Own, Born::Launched(..)) => Ok(None),
+        }
+    }
+
+    /// Ends a process at once.
+    pub fn kill(&mut self, born: &mut Born) {
+        match (self, born) {
+            (_, Born::Own(child)) => sys::process::kill(child),
+            (Nursery::Launch(launch), Born::Launched(role, _)) => {
+                // launch that is gone took its children with it.
+                let _ = sys::socket::send(&launch.socket, &Ask::Kill(*role).encode(), &[]);
+            }
+            (Nursery::Own, Born::Launched(..)) => {}
+        }
+    }
+
+    /// The user that a role is; nothing where it is ours.
+    pub fn uid_of(&self, role: Role) -> Option<u32> {
+        match self {
+            Nursery::Own => None,
+            Nursery::Launch(launch) => Some(launch.users.of_role(role).uid),
+        }
+    }
+
+    /// What becomes readable when launch has something to say.
+    pub fn socket(&self) -> io::Result<Option<OwnedFd>> {
+        match self {
+            Nursery::Own => Ok(None),
+            Nursery::Launch(launch) => launch.socket.try_clone().map(Some),
+        }
+    }
+}
+
+impl Launch {
+    /// Starts launch, as root, and waits until it has given root up.
+    pub fn start_as_root(users: &Users) -> io::Result<Self> {
+        let (ours, theirs) = sys::socket::pair(Kind::SeqPacket)?;
+        let child = sys::process::start_role(&["launch"], theirs.as_fd(), None)?;
+        drop(theirs);
+        sys::socket::send(&ours, &Ask::Users(users.clone()).encode(), &[])?;
+        let launch = Self {
+            socket: ours,
+            users: users.clone(),
+            ended: BTreeMap::new(),
+            _child: child,
+        };
+        match launch.wait()? {
+            Told::Stands => Ok(launch),
+            other => Err(io::Error::other(format!("launch said {other:?}"))),
+        }
+    }
+
+    fn start(&mut self, role: Role, birth: &OwnedFd) -> io::Result<Born> {
+        sys::socket::send(&self.socket, &Ask::Start(role).encode(), &[birth.as_fd()])?;
+        loop {
+            match self.wait()? {
+                Told::Started(started, pid) if started == role => {
+                    return Ok(Born::Launched(role, pid));
+                }
+                Told::Failed(failed, number) if failed == role => {
+                    return Err(io::Error::from_raw_os_error(number));
+                }
+                other => self.note(other)?,
+            }
+        }
+    }
+
+    /// Takes note of all that was said meanwhile.
+    fn hear_all(&mut self) -> io::Result<()> {
+        while let Some(told) = self.hear()? {
+            self.note(told)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, told: Told) -> io::Result<()> {
+        match told {
+            Told::Ended(_, pid, status) => {
+                self.ended.insert(pid, ExitStatus::from_raw(status));
+                Ok(())
+            }
+            other => Err(io::Error::other(format!("launch said {other:?}"))),
+        }
+    }
+
+    /// What was said; nothing where there is nothing now.
+    fn hear(&self) -> io::Result<Option<Told>> {
+        let mut octets = [0; TOLD_OCTETS];
+        match sys::socket::receive(&self.socket, &mut octets, &mut Vec::new()) {
+            Ok(0) => Err(io::Error::other("launch has ended")),
+            Ok(count) => {
+                let told = Told::decode(&octets[..count]);
+                told.ok_or_else(|| io::Error::other("launch said nothing sensible"))
+                    .map(Some)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn wait(&self) -> io::Result<Told> {
+        let wait = Timespec::try_from(ANSWER_WAIT).map_err(io::Error::other)?;
+        loop {
+            if let Some(told) = self.hear()? {
+                return Ok(told);
+            }
+            let mut watched = [PollFd::new(&self.socket, PollFlags::IN)];
+            if poll(&mut watched, Some(&wait))? == 0 {
+                return Err(io::Error::other("launch does not answer"));
+            }
+        }
+    }
+}

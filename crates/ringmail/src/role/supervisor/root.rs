@@ -1,0 +1,138 @@
+//! What a service that was started as root does with root, and how it gives root up: for good, before anything is
+//! heard from anywhere.
+
+use super::listeners::{self, Open};
+use super::nursery::{Launch, Nursery};
+use crate::config::Config;
+use crate::confine::users::{Ids, Users};
+use crate::confine::{Reach, users};
+use crate::drive::folders;
+use crate::drive::holder::{self, Hold};
+use crate::event::{self, Event};
+use crate::ipc::spawn::Role;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::Path;
+
+/// All that is had before the supervisor begins.
+pub struct Ready {
+    /// The spool is ours.
+    pub hold: Hold,
+    /// The sockets that listen.
+    pub listeners: Vec<Open>,
+    /// Who starts the roles.
+    pub nursery: Nursery,
+}
+
+/// Gets ready. As root: folders are made for their owners, sockets are opened, launch is started, and then this
+/// process becomes the supervisor's user. Without root everything is done as who we are.
+pub fn get_ready(config: &Config) -> io::Result<Ready> {
+    if !sys::identity::is_root() {
+        return Ok(Ready {
+            // Before anything listens: mail that is taken needs a place.
+            hold: holder::hold(&config.spool)?,
+            listeners: listeners::open_all(config)?,
+            nursery: Nursery::Own,
+        });
+    }
+    let users = Users::find()?;
+    prepare(config, &users)?;
+    let hold = holder::hold(&config.spool)?;
+    let listeners = listeners::open_all(config)?;
+    let launch = Launch::start_as_root(&users)?;
+    sys::identity::become_user(users.supervisor)?;
+    sys::sandbox::no_new_privileges()?;
+    sys::sandbox::hide()?;
+    sys::sandbox::private_files();
+    Ok(Ready {
+        hold,
+        listeners,
+        nursery: Nursery::Launch(launch),
+    })
+}
+
+/// Makes each role's folders, its own. One that is there and somebody else's is left as it is: of the spool that is an
+/// error, for without it nothing goes; of others it is said, and what they are for waits.
+fn prepare(config: &Config, users: &Users) -> io::Result<()> {
+    for role in Role::ALL {
+        for folder in &Reach::of(role, config).folders {
+            match own(folder, users.of_role(role)) {
+                Ok(()) => {}
+                Err(error) if role == Role::Queue => return Err(told(role, folder, &error)),
+                Err(error) => event::say(&Event::Trouble {
+                    place: "folders",
+                    cause: told(role, folder, &error).to_string(),
+                }),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn told(role: Role, folder: &Path, error: &io::Error) -> io::Error {
+    let (shown, user) = (folder.display(), users::name(role));
+    io::Error::new(error.kind(), format!("{shown}, for user {user}: {error}"))
+}
+
+/// Makes a folder that is this user's, or looks whether one that is there is.
+fn own(folder: &Path, Ids { uid, gid }: Ids) -> io::Result<()> {
+    if let Some(above) = folder.parent() {
+        folders::make_open(above)?;
+    }
+    if !folder.is_dir() {
+        folders::make(folder)?;
+        return chown(folder, Some(uid), Some(gid));
+    }
+    let found = fs::metadata(folder)?;
+    let by_group = found.gid() == gid && found.mode() & 0o070 == 0o070;
+    let by_all = found.mode() & 0o007 == 0o007;
+    if found.uid() == uid || by_group || by_all {
+        return Ok(());
+    }
+    let cause = format!(
+        "it is there, and user {} owns it: `chown -R {uid}:{gid}` gives it over",
+        found.uid()
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, cause))
+}
+
+/// Gives root up where a trial was started by root: nobody needs it for that, and the folder becomes nobody's. One
+/// that is not empty and somebody else's is left alone.
+pub fn give_up_for_trial(folder: &Path) -> io::Result<()> {
+    /// The user who owns nothing, by everybody's custom.
+    const NOBODY: Ids = Ids {
+        uid: 65_534,
+        gid: 65_534,
+    };
+    if !sys::identity::is_root() {
+        return Ok(());
+    }
+    let opened = fs::File::open(folder)?;
+    let found = opened.metadata()?;
+    if found.uid() != NOBODY.uid {
+        let made_now = found.uid() == 0 && fs::read_dir(folder)?.next().is_none();
+        if !made_now {
+            let cause = format!(
+                "a trial that root starts runs as nobody ({}), and this folder is not: name one that is not there yet",
+                NOBODY.uid
+            );
+            return Err(io::Error::other(cause));
+        }
+        rustix::fs::fchown(
+            &opened,
+            Some(rustix::fs::Uid::from_raw(NOBODY.uid)),
+            Some(rustix::fs::Gid::from_raw(NOBODY.gid)),
+        )?;
+    }
+    sys::identity::become_user(NOBODY)?;
+    // Who executes something as somebody else may not be looked at; the roles look at themselves as they start.
+    if let Err(error) = fs::read_dir(folder) {
+        let cause = format!(
+            "a trial that root starts runs as nobody ({}), who cannot reach this folder ({error}): name one below /tmp",
+            NOBODY.uid
+        );
+        return Err(io::Error::other(cause));
+    }
+    Ok(())
+}
