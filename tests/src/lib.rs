@@ -9,6 +9,7 @@ mod left_out;
 pub mod maildir;
 pub mod peer;
 mod program;
+pub mod rooted;
 pub mod sink;
 mod target;
 mod trial;

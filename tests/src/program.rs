@@ -1,5 +1,6 @@
 //! The program, started as an administrator would, and ended by the pid that we started.
 
+use crate::rooted;
 use crate::unprivileged::service;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -15,6 +16,7 @@ const START_WAIT: Duration = Duration::from_secs(30);
 pub struct Program {
     folder: tempfile::TempDir,
     child: Option<Child>,
+    by_root: bool,
 }
 
 /// Whether the program was compared with its sources; once a process is enough.
@@ -55,10 +57,20 @@ fn is_of_these_sources(binary: &Path) {
 impl Program {
     /// Writes a configuration with `{dir}` replaced by the program's own folder, and starts it.
     pub fn start(configuration: &str) -> Self {
+        Self::start_by(configuration, false)
+    }
+
+    /// The same by root, with users for its processes that only it sees: see [`crate::rooted`].
+    pub fn start_by_root(configuration: &str) -> Self {
+        Self::start_by(configuration, true)
+    }
+
+    fn start_by(configuration: &str, by_root: bool) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let mut program = Self {
             folder,
             child: None,
+            by_root,
         };
         let text = configuration.replace("{dir}", &program.folder().display().to_string());
         fs::write(program.config(), text).expect("a writable scratch folder");
@@ -88,7 +100,11 @@ impl Program {
             .append(true)
             .open(self.folder().join("log"))
             .expect("a log");
-        let mut command = service(&[self.folder()]);
+        let mut command = if self.by_root {
+            rooted::command(self.folder())
+        } else {
+            service(&[self.folder()])
+        };
         command.arg("--config").arg(self.config()).arg("run");
         let mut child = command
             .stdout(Stdio::piped())
@@ -115,7 +131,12 @@ impl Program {
 
     /// Runs a command of it.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(binary())
+        let mut command = if self.by_root {
+            rooted::command(self.folder())
+        } else {
+            Command::new(binary())
+        };
+        command
             .arg("--config")
             .arg(self.config())
             .args(arguments)
@@ -132,33 +153,11 @@ impl Program {
             .then(|| String::from_utf8_lossy(&output.stdout).lines().count())
     }
 
-    /// The pids of its roles, by name.
+    /// The pids of its roles, by name; launch among them where there is one.
     pub fn roles(&self) -> Vec<(String, u32)> {
-        let mut roles = Vec::new();
-        for entry in fs::read_dir("/proc").expect("procfs").flatten() {
-            let Some(pid) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse::<u32>().ok())
-            else {
-                continue;
-            };
-            let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-            let parent = stat
-                .rsplit(") ")
-                .next()
-                .and_then(|rest| rest.split(' ').nth(1)?.parse::<u32>().ok());
-            if parent == Some(self.pid()) {
-                let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-                roles.push((
-                    line.trim_end_matches('\0')
-                        .rsplit('\0')
-                        .next()
-                        .unwrap_or_default()
-                        .to_owned(),
-                    pid,
-                ));
-            }
+        let mut roles = children_of(self.pid());
+        if let Some((_, launch)) = roles.iter().find(|(name, _)| name == "launch") {
+            roles.extend(children_of(*launch));
         }
         roles
     }
@@ -193,6 +192,31 @@ impl Drop for Program {
         }
         self.kill();
     }
+}
+
+/// The last word of the command line of each child of a process, and its pid.
+fn children_of(pid: u32) -> Vec<(String, u32)> {
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc").expect("procfs").flatten() {
+        let Some(child) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        if parent == Some(pid) {
+            let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            let last = line.trim_end_matches('\0').rsplit('\0').next();
+            children.push((last.unwrap_or_default().to_owned(), child));
+        }
+    }
+    children
 }
 
 /// All files below a folder.

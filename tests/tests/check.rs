@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use tests::{Program, Unprivileged, binary, free_port, left_out};
+use tests::{Program, Unprivileged, binary, free_port, left_out, service};
 
 /// A folder with a configuration whose surroundings are in order but for what a test does to them.
 struct Place {
@@ -288,7 +288,7 @@ fn findings_are_json_lines_where_that_is_asked_for() {
 #[test]
 fn nothing_found_is_json_too() {
     let place = Place::new();
-    let output = Command::new(binary())
+    let output = service(&[place.path()])
         .args(["--json", "--config"])
         .arg(place.config())
         .arg("check")

@@ -11,6 +11,7 @@ mod queue;
 mod reload;
 mod run;
 mod send;
+mod setup;
 mod status;
 mod story;
 pub mod try_it;
@@ -42,7 +43,7 @@ pub const TEMPORARY: u8 = 6;
 pub const NOT_BUILT: u8 = 69;
 
 /// Commands that later work brings; they say so and end with [`NOT_BUILT`].
-const LATER: [&str; 14] = [
+const LATER: [&str; 13] = [
     "acme",
     "cert",
     "completions",
@@ -53,7 +54,6 @@ const LATER: [&str; 14] = [
     "man",
     "migrate",
     "report",
-    "setup",
     "top",
     "user",
     "alias",
@@ -144,6 +144,9 @@ enum Command {
     Queue(queue::QueueCommand),
     /// Sends a test message over SMTP, to our own mx listener.
     Send(send::Send),
+    /// What is done once on a host.
+    #[command(subcommand)]
+    Setup(setup::Setup),
     /// The spool.
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -243,6 +246,7 @@ fn obey(arguments: Arguments) -> u8 {
         Command::Queue(queue::QueueCommand::Shape(_)) => not_built("queue shape"),
         Command::Queue(what) => with_config(path, |config| queue::obey(config, &what, json)),
         Command::Send(what) => with_config(path, |config| send::send(config, &what, json)),
+        Command::Setup(what) => setup::obey(&what),
         Command::Spool(SpoolCommand::Verify) => {
             with_config(path, |config| run::verify(config, json))
         }
@@ -278,7 +282,10 @@ fn other(word: &str) -> u8 {
 
 /// Where the daemon is asked is told by the file, so it must load; what is wrong with it is what a reload says.
 fn reload(path: &Path, json: bool) -> u8 {
-    with_config(path, |config| reload::reload(config, json))
+    match read(path) {
+        Ok(loaded) => reload::reload(&loaded.config, &loaded.text, json),
+        Err(errors) => refuse(&errors),
+    }
 }
 
 /// A file, read once: what it means and what it says are the same file's.

@@ -142,6 +142,11 @@ impl Config {
         self.runtime.join(CONTROL_SOCKET)
     }
 
+    /// Where the supervisor hears root, where root started it.
+    pub fn reload_socket(&self) -> PathBuf {
+        self.runtime.join("reload")
+    }
+
     /// The line where a key is written.
     pub fn line_of(&self, key: &str) -> Option<u32> {
         self.written.get(key).map(|written| written.line)

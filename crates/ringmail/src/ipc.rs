@@ -12,6 +12,7 @@ pub mod control;
 pub mod deliver;
 pub mod judge;
 pub mod launch;
+pub mod reload;
 pub mod spawn;
 pub mod supervise;
 

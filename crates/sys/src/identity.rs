@@ -14,14 +14,45 @@ pub struct Ids {
     pub gid: u32,
 }
 
-/// Whether we are root and can become others. Who is root in a user namespace where nobody else is, as in a container
-/// that a plain user started, is that plain user.
+/// The rights that it takes to start others as other users. To end them needs none: who may become their user may do
+/// what that user may.
+const LAUNCHING: CapabilitySet = CapabilitySet::SETUID
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETPCAP);
+
+/// What this process may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may become other users: root, or a user that was given the rights for it.
+    Launcher,
+    /// It is root and may not become anybody else, so that it could not give root up.
+    StuckRoot,
+    /// It is a plain user. So is who is root in a user namespace where nobody else is, as in a container that a plain
+    /// user started.
+    Plain,
+}
+
+/// What this process may be.
+pub fn standing() -> io::Result<Standing> {
+    let map = std::fs::read_to_string("/proc/self/uid_map")?;
+    let length = |line: &str| line.split_whitespace().nth(2)?.parse::<u64>().ok();
+    if map.lines().filter_map(length).sum::<u64>() <= 1 {
+        return Ok(Standing::Plain);
+    }
+    let may = rustix::thread::capabilities(None)?.effective;
+    Ok(if may.contains(LAUNCHING) {
+        Standing::Launcher
+    } else if rustix::process::geteuid().is_root() {
+        Standing::StuckRoot
+    } else {
+        Standing::Plain
+    })
+}
+
+/// Whether we are root, and not in a place where nobody else is.
 pub fn is_root() -> bool {
-    let others = std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| {
-        let length = |line: &str| line.split_whitespace().nth(2)?.parse::<u64>().ok();
-        map.lines().filter_map(length).sum::<u64>() > 1
-    });
-    rustix::process::geteuid().is_root() && others
+    let plain = standing().is_ok_and(|standing| standing == Standing::Plain);
+    rustix::process::geteuid().is_root() && !plain
 }
 
 /// Becomes this user for good: no supplementary group, real, effective and saved ids, and no capability. The process
@@ -33,13 +64,10 @@ pub fn become_user(ids: Ids) -> io::Result<()> {
     sandbox::drop_capabilities()
 }
 
-/// Becomes this user for good and keeps the rights to start others as other users, to end them, and nothing else:
-/// `CAP_SETUID`, `CAP_SETGID`, `CAP_SETPCAP`, `CAP_KILL`. Root's ids cannot be taken again: a filter refuses them.
+/// Becomes this user for good and keeps the rights to start others as other users, and nothing else: `CAP_SETUID`,
+/// `CAP_SETGID`, `CAP_SETPCAP`. Root's ids cannot be taken again: a filter refuses them.
 pub fn become_launcher(ids: Ids) -> io::Result<()> {
-    let kept = CapabilitySet::SETUID
-        | CapabilitySet::SETGID
-        | CapabilitySet::SETPCAP
-        | CapabilitySet::KILL;
+    let kept = LAUNCHING;
     rustix::thread::set_keep_capabilities(true)?;
     sandbox::drop_bounding_set_but(kept)?;
     set_ids(ids)?;
@@ -54,6 +82,52 @@ pub fn become_launcher(ids: Ids) -> io::Result<()> {
     rustix::thread::set_keep_capabilities(false)?;
     sandbox::no_new_privileges()?;
     sandbox::calls::refuse_root()
+}
+
+/// Ends a process of this user at once, as that user: a child becomes him, signals and ends. The process has one
+/// thread, and launched the other, which it has not waited for.
+pub fn kill_as(ids: Ids, pid: u32) -> io::Result<()> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: this process has one thread, so that the child finds every lock free; it makes system calls and ends.
+    match unsafe { libc::fork() } {
+        0 => {
+            let became = become_user(ids);
+            // SAFETY: kill and _exit take numbers.
+            unsafe {
+                let killed = became.is_ok() && libc::kill(pid, libc::SIGKILL) == 0;
+                libc::_exit(i32::from(!killed))
+            }
+        }
+        child if child > 0 => {
+            let mut status = 0;
+            // SAFETY: the status is a place for a number, and lives through the call.
+            check(unsafe { libc::waitpid(child, &raw mut status, 0) }.min(0))?;
+            if status == 0 {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Does something as this user, then is who it was again: for what is made in folders that are others'. The process
+/// has one thread and may become others.
+pub fn as_user<T>(ids: Ids, what: impl FnOnce() -> T) -> io::Result<T> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    // SAFETY: these calls take numbers only.
+    unsafe {
+        check(libc::setegid(ids.gid))?;
+        check(libc::seteuid(ids.uid))?;
+    }
+    let done = what();
+    // SAFETY: as above.
+    unsafe {
+        check(libc::seteuid(uid.as_raw()))?;
+        check(libc::setegid(gid.as_raw()))?;
+    }
+    Ok(done)
 }
 
 fn set_ids(Ids { uid, gid }: Ids) -> io::Result<()> {

@@ -90,6 +90,31 @@ fn check_long(result: libc::c_long) -> io::Result<()> {
     }
 }
 
+/// Sockets that a service manager opened for us (`sd_listen_fds(3)`), once: none where it opened none. They are
+/// close-on-exec from here on.
+pub fn sockets_of_the_manager() -> Vec<OwnedFd> {
+    static TAKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+    let number = |name: &str| std::env::var(name).ok()?.parse::<RawFd>().ok();
+    let ours = number("LISTEN_PID").is_some_and(|pid| pid.unsigned_abs() == std::process::id());
+    let count = number("LISTEN_FDS").filter(|count| (0..=SOCKETS_MAX).contains(count));
+    if !ours || TAKEN.swap(true, std::sync::atomic::Ordering::SeqCst) {
+        return Vec::new();
+    }
+    let fds = BIRTH_FD..BIRTH_FD + count.unwrap_or(0);
+    fds.filter_map(|fd| {
+        // SAFETY: fcntl with F_SETFD touches no memory; it fails where the descriptor is not open.
+        if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+            return None;
+        }
+        // SAFETY: the descriptor is open, the manager gave it to this process, and the flag above lets us take it once.
+        Some(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
+    .collect()
+}
+
+/// Most sockets that are taken from a service manager.
+const SOCKETS_MAX: RawFd = 256;
+
 /// In a role: takes the socket to the supervisor. `None` when this process was not started as a role,
 /// or took it before.
 pub fn take_birth_socket() -> Option<OwnedFd> {

@@ -43,6 +43,7 @@ const ROOMS: [Room; 7] = [
             "hickory-resolver",
             "postcard",
             "rustix",
+            "sd-notify",
             "serde",
             "serde_json",
             "tokio",

@@ -7,7 +7,10 @@ mod servers;
 
 use super::{DONE, NO, load, mistaken};
 use crate::config::Config;
+use crate::confine::users::{self, Users};
 use crate::drive::gateway::{self, Hidden};
+use crate::ipc::spawn::Role;
+use crate::role::supervisor::root;
 use policy::Deliver;
 use serde_json::json;
 use std::path::Path;
@@ -58,6 +61,7 @@ pub fn check(path: &Path, json: bool, quiet: bool) -> u8 {
     };
     let mut findings = Vec::new();
     file(path, &mut findings);
+    users(&config, &mut findings);
     folders::check(&config, &mut findings);
     servers::lmtp(&config, &mut findings);
     ports::check(&config, &mut findings);
@@ -125,6 +129,37 @@ fn file(path: &Path, findings: &mut Vec<Finding>) {
             key: None,
             title: "anybody may change this file".into(),
             label: "chmod o-w".into(),
+        });
+    }
+}
+
+/// What root needs to start the service: users, and folders that are theirs.
+fn users(config: &Config, findings: &mut Vec<Finding>) {
+    if !sys::identity::is_root() {
+        return;
+    }
+    let users = match Users::find() {
+        Ok(users) => users,
+        Err(why) => {
+            return findings.push(Finding {
+                severity: Severity::Warning,
+                key: None,
+                title: why.to_string(),
+                label: "root cannot start the service like this; a plain user can".into(),
+            });
+        }
+    };
+    for (role, folder, why) in root::foreign(config, &users) {
+        let (key, severity) = match role {
+            Role::Queue => ("spool", Severity::Error),
+            Role::Admin => ("log.folder", Severity::Warning),
+            _ => ("deliver", Severity::Warning),
+        };
+        findings.push(Finding {
+            severity,
+            key: Some(key.into()),
+            title: format!("{}: {why}", folder.display()),
+            label: format!("{} keeps its files there", users::name(role)),
         });
     }
 }

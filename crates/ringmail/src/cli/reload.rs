@@ -3,18 +3,74 @@
 use super::queue::{unavailable, with_daemon};
 use super::{CONFIGURATION, DONE, NO, TEMPORARY};
 use crate::config::Config;
+use crate::drive::arrow;
 use crate::ipc::control::{Answer, Request};
+use crate::ipc::reload::{Brought, PIECE_OCTETS, SOCKETS_MAX};
 use crate::ipc::supervise::{Change, Reload};
+use crate::role::supervisor::{listeners, root};
 use serde_json::json;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// How long the supervisor may take: it waits for its roles.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Asks for it. The daemon reads the file that it was started with, checks it whole, and changes nothing if anything
 /// is wrong with it.
-pub fn reload(config: &Config, json: bool) -> u8 {
+pub fn reload(config: &Config, text: &str, json: bool) -> u8 {
+    let by_root = config.reload_socket();
+    if sys::identity::is_root() && sys::socket::connects(&by_root).is_ok() {
+        return match bring(config, text) {
+            Ok(reload) => tell(&reload, json),
+            Err(error) => {
+                eprintln!("ringmail reload: {}: {error}", by_root.display());
+                TEMPORARY
+            }
+        };
+    }
     with_daemon(config, |control| {
         let Answer::Reload(reload) = control.ask(&Request::Reload)?.0 else {
             return Ok(unavailable());
         };
         Ok(tell(&reload, json))
+    })
+}
+
+/// Where root started the service: prepares what the supervisor cannot, and brings it what only root has. A socket
+/// that cannot be opened is one that the supervisor has already, or it says why itself.
+fn bring(config: &Config, text: &str) -> io::Result<Reload> {
+    root::prepare_reload(config)?;
+    let stream = std::os::unix::net::UnixStream::connect(config.reload_socket())?;
+    stream.set_nonblocking(true)?;
+    let sockets: Vec<(Brought, OwnedFd)> = listeners::wanted(config)
+        .into_iter()
+        .filter_map(|(listener, address)| {
+            let socket = sys::socket::listen(address).ok()?;
+            Some((Brought::Socket(listener, address), socket.into()))
+        })
+        .take(SOCKETS_MAX)
+        .collect();
+    crate::role::in_event_loop(async move {
+        let (sender, mut receiver) = arrow::open::<Brought, Reload>(stream.into())?;
+        for (brought, socket) in sockets {
+            sender
+                .say(&brought, &[], Some(socket))
+                .map_err(io::Error::other)?;
+        }
+        for piece in text.as_bytes().chunks(PIECE_OCTETS) {
+            sender
+                .say(&Brought::Text, piece, None)
+                .map_err(io::Error::other)?;
+        }
+        sender
+            .say(&Brought::All, &[], None)
+            .map_err(io::Error::other)?;
+        let answer = tokio::time::timeout(ANSWER_WAIT, receiver.hear()).await;
+        let answer = answer.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        answer
+            .map(|heard| heard.head)
+            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     })
 }
 

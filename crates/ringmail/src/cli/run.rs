@@ -42,6 +42,7 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
         hold,
         listeners,
         nursery,
+        from_root,
     } = root::get_ready(&loaded.config)?;
     crate::role::in_event_loop(async move {
         let _hold = hold;
@@ -55,6 +56,7 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
             },
             listeners,
             nursery,
+            from_root,
         )
         .await
     })

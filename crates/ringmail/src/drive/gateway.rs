@@ -88,8 +88,8 @@ impl Hidden {
 /// All such addresses of this machine, as the kernel has them now.
 pub fn hidden(policy: &Parameters) -> Vec<Hidden> {
     let routes = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let mut gateways = gateways(&routes("/proc/net/route"));
-    gateways.extend(gateways6(&routes("/proc/net/ipv6_route")));
+    let mut gateways = gateways(&routes("/proc/self/net/route"));
+    gateways.extend(gateways6(&routes("/proc/self/net/ipv6_route")));
     judge(&policy.relay_from, &gateways, &bridges(), in_container())
 }
 

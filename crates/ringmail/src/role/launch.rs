@@ -15,6 +15,10 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ExitCode};
+use std::time::Duration;
+
+/// How long roles may take to end by themselves when the supervisor is gone.
+const END_WAIT: Duration = Duration::from_millis(200);
 
 /// A role that was started, and what becomes readable when it ends.
 struct Started {
@@ -41,9 +45,8 @@ pub fn main() -> ExitCode {
 
 fn run(supervisor: &OwnedFd) -> io::Result<()> {
     // Still root, and so is who speaks: no other record is believed.
-    let users = match hear(supervisor)? {
-        Some((Ask::Users(users), None)) => users,
-        _ => return Err(io::Error::other("no users were named")),
+    let Some((Ask::Users(users), None)) = hear(supervisor)? else {
+        return Err(io::Error::other("no users were named"));
     };
     sys::sandbox::private_files();
     sys::identity::become_launcher(users.launch)?;
@@ -71,14 +74,29 @@ fn run(supervisor: &OwnedFd) -> io::Result<()> {
                     say(supervisor, told)?;
                 }
                 Some((Ask::Kill(role), None)) => {
-                    if let Some(one) = started.get_mut(&role) {
-                        sys::process::kill(&mut one.child);
+                    if let Some(one) = started.get(&role) {
+                        kill(&users, role, one);
                     }
                 }
                 Some(_) => return Err(io::Error::other("a record that launch cannot have")),
-                None => return Ok(()),
+                None => {
+                    // They hear of the supervisor's end as we do. One that does not is ended.
+                    std::thread::sleep(END_WAIT);
+                    for (role, one) in &mut started {
+                        if matches!(one.child.try_wait(), Ok(None)) {
+                            kill(&users, *role, one);
+                        }
+                    }
+                    return Ok(());
+                }
             }
         }
+    }
+}
+
+fn kill(users: &Users, role: Role, one: &Started) {
+    if let Err(error) = sys::identity::kill_as(users.of_role(role), one.child.id()) {
+        eprintln!("ringmail: launch: {role} cannot be ended: {error}");
     }
 }
 

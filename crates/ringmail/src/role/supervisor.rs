@@ -4,7 +4,8 @@
 //! It takes its orders from its own file and from signals; admin may ask it two things (`ipc::supervise`), and
 //! neither question carries anything that it goes by.
 
-mod listeners;
+mod from_root;
+pub mod listeners;
 mod nursery;
 mod reload;
 pub mod root;
@@ -21,9 +22,11 @@ use crate::event::{self, Event};
 use crate::ipc::spawn::{Arrow, FromRole, Role, Situation, Source, ToRole};
 use crate::ipc::supervise::{Answered, Question};
 use crate::seal::Key;
+use from_root::Brings;
 use mail::Time;
 use nursery::Born;
-use reload::Reloading;
+use reload::{Asker, Reloading};
+use sd_notify::NotifyState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -98,6 +101,8 @@ impl Process {
 
 enum Happened {
     Said(Role, u32, Option<FromRole>),
+    /// Root brought a configuration.
+    Brought(Box<Brings>),
     /// launch has something to say.
     Launch,
 }
@@ -116,7 +121,12 @@ struct Supervisor {
 }
 
 /// Runs until it is told to stop by SIGTERM or SIGINT, or cannot go on.
-pub async fn run(start: Start, listeners: Vec<Open>, nursery: Nursery) -> io::Result<()> {
+pub async fn run(
+    start: Start,
+    listeners: Vec<Open>,
+    nursery: Nursery,
+    from_root: Option<OwnedFd>,
+) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     if start.configuration.len() > CONFIGURATION_OCTETS {
         return Err(io::Error::other(
@@ -159,10 +169,17 @@ pub async fn run(start: Start, listeners: Vec<Open>, nursery: Nursery) -> io::Re
         reloading: None,
         last_reload: None,
     };
+    if let Some(socket) = from_root {
+        tokio::task::spawn_local(from_root::listen(socket, supervisor.happened.clone()));
+    }
     if let Some(socket) = supervisor.nursery.socket()? {
         tokio::task::spawn_local(hear_launch(socket, supervisor.happened.clone()));
     }
+    let watchdog = sd_notify::watchdog_enabled().map(|longest| longest / 2);
     loop {
+        if watchdog.is_some() {
+            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+        }
         supervisor.bury()?;
         supervisor.start_due()?;
         supervisor.go_on_reloading();
@@ -176,15 +193,24 @@ pub async fn run(start: Start, listeners: Vec<Open>, nursery: Nursery) -> io::Re
         let answer = supervisor.reloading.as_ref().map(|r| r.deadline);
         let look = supervisor.processes.values().any(|p| !p.absent.is_empty());
         let look = look.then(|| Instant::now() + ABSENT_LOOK);
-        let next = next.into_iter().chain(answer).chain(look).min();
+        let watchdog = watchdog.map(|longest| Instant::now() + longest);
+        let next = next.into_iter().chain(answer).chain(look).chain(watchdog);
+        let next = next.min();
         let next = next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = child_ended.recv() => {}
-            _ = hangup.recv() => supervisor.reload(None),
+            _ = hangup.recv() => supervisor.reload(&Asker::Nobody),
             Some(happened) = happens.recv() => {
-                let Happened::Said(role, pid, said) = happened else { continue };
+                let (role, pid, said) = match happened {
+                    Happened::Said(role, pid, said) => (role, pid, said),
+                    Happened::Brought(brings) => {
+                        supervisor.take(*brings);
+                        continue;
+                    }
+                    Happened::Launch => continue,
+                };
                 if let Some(FromRole::Hopeless(why)) = supervisor.said(role, pid, said) {
                     supervisor.stop(&mut happens).await;
                     return Err(io::Error::other(why));
@@ -427,6 +453,8 @@ impl Supervisor {
                 let ready = |p: &Process| p.child.is_some() && p.serves();
                 if !self.announced && self.processes.values().all(ready) {
                     self.announced = true;
+                    // Without a service manager nobody is told.
+                    let _ = sd_notify::notify(&[NotifyState::Ready]);
                     println!("{}", self.start.ready);
                     // Who reads this may have gone; the service serves all the same.
                     let _ = io::stdout().flush();
@@ -440,7 +468,7 @@ impl Supervisor {
             }) => self.confined(role, (stand, missing, absent)),
             Some(FromRole::Asks { token, question }) if role == Role::Admin => {
                 match question {
-                    Question::Reload => self.reload(Some(token)),
+                    Question::Reload => self.reload(&Asker::Admin(token)),
                     Question::Status => {
                         let answer = Answered::Status(self.supervision());
                         self.tell(role, &ToRole::Answer { token, answer }, None);
@@ -454,6 +482,7 @@ impl Supervisor {
 
     /// Asks all roles to end; those that do not are ended.
     async fn stop(&mut self, happens: &mut UnboundedReceiver<Happened>) {
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
         // Who takes mail in goes first, and its sessions still find policy and queue; who keeps it goes last, so that
         // every answer finds its way; and admin when all of them are gone, so that their last events are kept.
         self.tell(Role::Smtpd, &ToRole::Stop, None);
@@ -505,8 +534,9 @@ impl Supervisor {
 async fn hear_launch(socket: OwnedFd, happened: UnboundedSender<Happened>) -> io::Result<()> {
     let socket = UnixStream::from_std(socket.into())?;
     loop {
-        socket.readable().await?;
-        if happened.send(Happened::Launch).is_err() {
+        let ready = socket.ready(Interest::READABLE).await?;
+        // The end of launch stays readable for ever: it is said once.
+        if happened.send(Happened::Launch).is_err() || ready.is_read_closed() {
             return Ok(());
         }
         // Nothing is read here: what is there now was told, and the next readiness is of what comes then.

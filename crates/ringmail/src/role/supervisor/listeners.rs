@@ -4,9 +4,10 @@ use crate::config::Config;
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Listener, Role};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long addresses may be held by a process that is about to end.
@@ -49,7 +50,16 @@ pub fn wanted(config: &Config) -> Vec<(Listener, SocketAddr)> {
 pub fn open_all(config: &Config) -> io::Result<Vec<Open>> {
     let mut open = Vec::new();
     let began = Instant::now();
+    let mut given: Vec<TcpListener> = sys::process::sockets_of_the_manager()
+        .into_iter()
+        .map(TcpListener::from)
+        .collect();
     for (listener, address) in wanted(config) {
+        let is_it = |given: &TcpListener| given.local_addr().is_ok_and(|at| at == address);
+        if let Some(at) = given.iter().position(is_it) {
+            open.push(taken(listener, address, given.swap_remove(at)));
+            continue;
+        }
         open.push(loop {
             match open_one(listener, address) {
                 // A smtpd whose supervisor was killed may be about to end.
@@ -67,6 +77,17 @@ pub fn open_all(config: &Config) -> io::Result<Vec<Open>> {
         say_opened(open);
     }
     Ok(open)
+}
+
+/// One that the service manager opened.
+fn taken(listener: Listener, address: SocketAddr, socket: TcpListener) -> Open {
+    Open {
+        role: Role::Smtpd,
+        listener,
+        address: Some(address),
+        shown: address.to_string(),
+        socket: socket.into(),
+    }
 }
 
 /// Opens one; the error names the key.
@@ -95,7 +116,7 @@ pub fn say_opened(open: &Open) {
     });
 }
 
-/// The control socket, in the runtime folder. One that an earlier run left is replaced.
+/// The control socket, in the runtime folder.
 fn control_socket(config: &Config) -> io::Result<Open> {
     let told = |error: io::Error| {
         io::Error::new(
@@ -105,17 +126,23 @@ fn control_socket(config: &Config) -> io::Result<Open> {
     };
     std::fs::create_dir_all(&config.runtime).map_err(told)?;
     let path = config.control_socket();
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
-        _ => {}
-    }
-    let listener = std::os::unix::net::UnixListener::bind(&path).map_err(told)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(told)?;
+    let listener = unix_socket(&path).map_err(told)?;
     Ok(Open {
         role: Role::Admin,
         listener: Listener::Control,
         address: None,
         shown: path.display().to_string(),
-        socket: listener.into(),
+        socket: listener,
     })
+}
+
+/// A Unix socket that listens, for its owner alone. One that an earlier run left is replaced.
+pub fn unix_socket(path: &Path) -> io::Result<OwnedFd> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener.into())
 }

@@ -5,11 +5,14 @@
 //! who asked may rely on it.
 
 use super::Supervisor;
+use super::from_root::Brings;
 use super::listeners::{self, Open};
 use crate::config::{self, Config};
 use crate::confine::Reach;
+use crate::drive::arrow::Sender;
 use crate::drive::gateway;
 use crate::event::{self, Event};
+use crate::ipc::reload::Answer;
 use crate::ipc::spawn::{Role, ToRole};
 use crate::ipc::supervise::{
     Answered, CHANGES_MAX, Change, Reload, TEXT_OCTETS, VALUE_OCTETS, cut,
@@ -27,10 +30,21 @@ const RESTART_KEYS: [&str; 3] = ["hostname", "spool", "runtime"];
 /// Why a role is started anew by a reload.
 const ELSEWHERE: &str = "the configuration lets it reach other places";
 
+/// Who wants a reload, and is to be answered.
+#[derive(Clone)]
+pub enum Asker {
+    /// A signal: the log has the answer.
+    Nobody,
+    /// admin, by a question of this token.
+    Admin(u64),
+    /// Root.
+    Root(Sender<Answer>),
+}
+
 /// A reload that roles are still taking.
 pub struct Reloading {
     /// Who is to be answered.
-    asker: Option<u64>,
+    asker: Asker,
     changes: Vec<Change>,
     more: u64,
     waiting: BTreeSet<Role>,
@@ -41,10 +55,23 @@ pub struct Reloading {
 
 impl Supervisor {
     /// Reads the configuration anew, for admin's question or for a signal.
-    pub(super) fn reload(&mut self, asker: Option<u64>) {
-        let refused = match self.reloading {
-            Some(_) => Some(Reload::Busy),
-            None => self.begin_reload(asker).err(),
+    pub(super) fn reload(&mut self, asker: &Asker) {
+        let path = std::path::Path::new(&self.start.path);
+        let text = config::load_text(path).map_err(|errors| wrong(errors.to_string()));
+        self.reload_by(asker, text, Vec::new());
+    }
+
+    /// Takes what root brought.
+    pub(super) fn take(&mut self, brings: Brings) {
+        self.reload_by(&Asker::Root(brings.asker), Ok(brings.text), brings.sockets);
+    }
+
+    fn reload_by(&mut self, asker: &Asker, text: Result<String, Reload>, sockets: Vec<Open>) {
+        let refused = if self.reloading.is_some() {
+            Some(Reload::Busy)
+        } else {
+            text.and_then(|text| self.begin_reload(asker.clone(), text, sockets))
+                .err()
         };
         if let Some(refused) = refused {
             let cause = match &refused {
@@ -63,10 +90,12 @@ impl Supervisor {
     }
 
     /// Checks all that can be wrong before anything is changed.
-    fn begin_reload(&mut self, asker: Option<u64>) -> Result<(), Reload> {
-        let path = std::path::Path::new(&self.start.path);
-        let wrong = |text: String| Reload::Mistakes(cut(text, TEXT_OCTETS));
-        let configuration = config::load_text(path).map_err(|errors| wrong(errors.to_string()))?;
+    fn begin_reload(
+        &mut self,
+        asker: Asker,
+        configuration: String,
+        sockets: Vec<Open>,
+    ) -> Result<(), Reload> {
         let new = Config::parse(&configuration, &self.start.path, self.start.situation)
             .map_err(|errors| wrong(errors.to_string()))?;
         let old = &self.start.config;
@@ -89,7 +118,7 @@ impl Supervisor {
         if let Some(unmet) = self.unmet(&new) {
             return Err(Reload::Surroundings(cut(unmet, TEXT_OCTETS)));
         }
-        self.take_listeners(&new)?;
+        self.take_listeners(&new, sockets)?;
         let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
         event::say(&Event::ConfigurationReloaded {
             changes: all.len(),
@@ -122,7 +151,7 @@ impl Supervisor {
     }
 
     /// Opens what is new first: if that is not possible nothing changes. What is not named any more is closed.
-    fn take_listeners(&mut self, new: &Config) -> Result<(), Reload> {
+    fn take_listeners(&mut self, new: &Config, mut brought: Vec<Open>) -> Result<(), Reload> {
         let wanted = listeners::wanted(new);
         let is_wanted = |open: &Open| {
             open.address
@@ -136,7 +165,14 @@ impl Supervisor {
         let opened: Result<Vec<Open>, _> = wanted
             .iter()
             .filter(|wanted| !is_open(wanted))
-            .map(|(listener, address)| listeners::open_one(*listener, *address))
+            .map(|(listener, address)| {
+                let is_it =
+                    |open: &Open| open.listener == *listener && open.address == Some(*address);
+                match brought.iter().position(is_it) {
+                    Some(at) => Ok(brought.swap_remove(at)),
+                    None => listeners::open_one(*listener, *address),
+                }
+            })
             .collect();
         let opened =
             opened.map_err(|error| Reload::Surroundings(cut(error.to_string(), TEXT_OCTETS)))?;
@@ -205,7 +241,7 @@ impl Supervisor {
                 more: reloading.more,
                 late: reloading.waiting.into_iter().collect(),
             };
-            self.answer_reload(reloading.asker, done);
+            self.answer_reload(&reloading.asker, done);
             if self.reaches_elsewhere(Role::Admin) {
                 self.renew(Role::Admin, ELSEWHERE);
             }
@@ -214,12 +250,21 @@ impl Supervisor {
         self.reloading = Some(reloading);
     }
 
-    fn answer_reload(&self, asker: Option<u64>, reload: Reload) {
-        if let Some(token) = asker {
-            let answer = Answered::Reload(reload);
-            self.tell(Role::Admin, &ToRole::Answer { token, answer }, None);
+    fn answer_reload(&self, asker: &Asker, reload: Reload) {
+        match asker {
+            Asker::Nobody => {}
+            Asker::Admin(token) => {
+                let (token, answer) = (*token, Answered::Reload(reload));
+                self.tell(Role::Admin, &ToRole::Answer { token, answer }, None);
+            }
+            // Root may have gone; the log has the answer too.
+            Asker::Root(sender) => drop(sender.say(&reload, &[], None)),
         }
     }
+}
+
+fn wrong(text: String) -> Reload {
+    Reload::Mistakes(cut(text, TEXT_OCTETS))
 }
 
 fn shown(changed: &config::Changed) -> Change {

@@ -12,8 +12,10 @@ use crate::event::{self, Event};
 use crate::ipc::spawn::Role;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use sys::identity::Standing;
 
 /// All that is had before the supervisor begins.
 pub struct Ready {
@@ -23,33 +25,64 @@ pub struct Ready {
     pub listeners: Vec<Open>,
     /// Who starts the roles.
     pub nursery: Nursery,
+    /// Where root is heard; nothing where the supervisor is who it was.
+    pub from_root: Option<OwnedFd>,
 }
 
-/// Gets ready. As root: folders are made for their owners, sockets are opened, launch is started, and then this
-/// process becomes the supervisor's user. Without root everything is done as who we are.
+/// Gets ready. Who may become other users, root or a user with the rights for it, makes folders for their owners, opens
+/// sockets, starts launch, and then becomes the supervisor's user, without a right. Who may not does everything as who
+/// he is.
 pub fn get_ready(config: &Config) -> io::Result<Ready> {
-    if !sys::identity::is_root() {
-        return Ok(Ready {
+    match sys::identity::standing()? {
+        Standing::Launcher => {}
+        Standing::StuckRoot => {
+            let cause = "started as root without the rights to become others (CAP_SETUID, CAP_SETGID, CAP_SETPCAP), root could not be given up: start it as a plain user";
+            return Err(io::Error::other(cause));
+        }
+        Standing::Plain => {
             // Before anything listens: mail that is taken needs a place.
-            hold: holder::hold(&config.spool)?,
-            listeners: listeners::open_all(config)?,
-            nursery: Nursery::Own,
-        });
+            let hold = holder::hold(&config.spool)?;
+            let listeners = listeners::open_all(config)?;
+            close(None)?;
+            return Ok(Ready {
+                hold,
+                listeners,
+                nursery: Nursery::Own,
+                from_root: None,
+            });
+        }
     }
     let users = Users::find()?;
     prepare(config, &users)?;
-    let hold = holder::hold(&config.spool)?;
+    // As its owner: nothing in there is root's.
+    let hold = sys::identity::as_user(users.of_role(Role::Queue), || holder::hold(&config.spool))??;
     let listeners = listeners::open_all(config)?;
+    let from_root = listeners::unix_socket(&config.reload_socket())?;
     let launch = Launch::start_as_root(&users)?;
-    sys::identity::become_user(users.supervisor)?;
-    sys::sandbox::no_new_privileges()?;
-    sys::sandbox::hide()?;
-    sys::sandbox::private_files();
+    close(Some(users.supervisor))?;
     Ok(Ready {
         hold,
         listeners,
         nursery: Nursery::Launch(launch),
+        from_root: Some(from_root),
     })
+}
+
+/// Gives up what the supervisor does not need, for good.
+fn close(ids: Option<Ids>) -> io::Result<()> {
+    match ids {
+        Some(ids) => sys::identity::become_user(ids)?,
+        None => sys::sandbox::drop_capabilities()?,
+    }
+    sys::sandbox::no_new_privileges()?;
+    sys::sandbox::hide()?;
+    sys::sandbox::private_files();
+    Ok(())
+}
+
+/// What root does before a running service is told of a new configuration.
+pub fn prepare_reload(config: &Config) -> io::Result<()> {
+    prepare(config, &Users::find()?)
 }
 
 /// Makes each role's folders, its own. One that is there and somebody else's is left as it is: of the spool that is an
@@ -75,15 +108,38 @@ fn told(role: Role, folder: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{shown}, for user {user}: {error}"))
 }
 
+/// Folders that are there and that a role cannot keep files in: whose, which, and why not. For `check`.
+pub fn foreign(config: &Config, users: &Users) -> Vec<(Role, PathBuf, String)> {
+    let mut found = Vec::new();
+    for role in Role::ALL {
+        for folder in Reach::of(role, config).folders {
+            let ids = users.of_role(role);
+            if folder.is_dir()
+                && let Err(error) = is_own(&folder, ids)
+            {
+                found.push((role, folder, error.to_string()));
+            }
+        }
+    }
+    found
+}
+
 /// Makes a folder that is this user's, or looks whether one that is there is.
-fn own(folder: &Path, Ids { uid, gid }: Ids) -> io::Result<()> {
+fn own(folder: &Path, ids: Ids) -> io::Result<()> {
     if let Some(above) = folder.parent() {
         folders::make_open(above)?;
     }
     if !folder.is_dir() {
         folders::make(folder)?;
-        return chown(folder, Some(uid), Some(gid));
+        return chown(folder, Some(ids.uid), Some(ids.gid)).inspect_err(|_| {
+            // One that is not its owner's would be in the way at the next start.
+            let _ = fs::remove_dir(folder);
+        });
     }
+    is_own(folder, ids)
+}
+
+fn is_own(folder: &Path, Ids { uid, gid }: Ids) -> io::Result<()> {
     let found = fs::metadata(folder)?;
     let by_group = found.gid() == gid && found.mode() & 0o070 == 0o070;
     let by_all = found.mode() & 0o007 == 0o007;

@@ -1,0 +1,60 @@
+//! The program as root starts it, with users of its own for each process, which this machine does not have: the list of
+//! users that it sees is one that stands in its folder, in a mount namespace.
+
+use crate::binary;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The first of the users' ids; the others follow, in the order of [`USERS`]. No system gives ids there out.
+pub const FIRST_ID: u32 = 61_000;
+/// The users, in the order of their ids.
+pub const USERS: [&str; 8] = [
+    "ringmail",
+    "ringmail-launch",
+    "ringmail-queue",
+    "ringmail-policy",
+    "ringmail-local",
+    "ringmail-relay",
+    "ringmail-admin",
+    "ringmail-smtpd",
+];
+
+/// The id of the user of a role, or of launch; of any other name that of the supervisor.
+pub fn id_of(role: &str) -> u32 {
+    let is_it = |user: &&str| user.strip_prefix("ringmail-") == Some(role);
+    let at = USERS.iter().position(is_it).unwrap_or(0);
+    FIRST_ID + u32::try_from(at).expect("few users")
+}
+
+/// What is missing for it on this machine, if anything.
+pub fn lacks() -> Option<&'static str> {
+    static LACKS: OnceLock<Option<&'static str>> = OnceLock::new();
+    *LACKS.get_or_init(|| {
+        let tried = Command::new("unshare")
+            .args(["--mount", "sh", "-c"])
+            .arg("test $(id -u) = 0 && mount --bind /etc/passwd /etc/passwd")
+            .stderr(Stdio::null())
+            .status();
+        let works = tried.is_ok_and(|status| status.success());
+        (!works).then_some("it takes root and a mount namespace")
+    })
+}
+
+/// A command that runs the program as root, with those users. The folder can be passed by everybody.
+pub fn command(folder: &Path) -> Command {
+    let passwd = folder.join("passwd");
+    let line = |(user, id)| format!("{user}:x:{id}:{id}:Ringmail:/:/usr/sbin/nologin\n");
+    let ours: String = USERS.iter().zip(FIRST_ID..).map(line).collect();
+    let text = format!("root:x:0:0:root:/root:/bin/sh\n{ours}");
+    fs::write(&passwd, text).expect("a writable scratch folder");
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder, open).expect("our own folder");
+    let script = "mount --bind \"$0\" /etc/passwd && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]);
+    command.arg(passwd).arg(binary());
+    command
+}
