@@ -6,6 +6,8 @@
     reason = "system calls that no safe wrapper covers; each is small and has its SAFETY comment"
 )]
 
+#[cfg(feature = "acts")]
+pub mod acts;
 pub mod file;
 pub mod identity;
 pub mod network;

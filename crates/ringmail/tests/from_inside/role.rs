@@ -1,0 +1,245 @@
+//! One role, closed and then told to do an act: how it is started, and what it is when it runs.
+
+use super::outcome::{DONE, NOTHING, Outcome};
+use ringmail::config::Config;
+use ringmail::confine::{Layer, Layers};
+use ringmail::drive::birth::Birth;
+use ringmail::ipc::spawn::{FromRole, Role, Situation, ToRole};
+use std::ffi::CString;
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitCode};
+use sys::acts::{self, Target};
+use sys::identity::Ids;
+use sys::socket::Kind;
+
+/// The first of the roles' ids, where the test is root; no system gives ids there out.
+const FIRST_ID: u32 = 61_100;
+/// Somebody else's.
+const VICTIM_ID: u32 = 61_150;
+
+/// What is done, and by whom.
+pub struct Run<'a> {
+    /// By which role.
+    pub role: Role,
+    /// The act's name.
+    pub act: &'a str,
+    /// With which layers around it.
+    pub layers: &'a [Layer],
+}
+
+/// Where roles find what they must not touch.
+pub struct Place {
+    folder: tempfile::TempDir,
+    victim: Child,
+    listener: TcpListener,
+    root: bool,
+}
+
+impl Place {
+    /// Folders that everybody may write to, so that no layer hides behind an owner; another process; a port.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        for sub in [
+            "",
+            "spool",
+            "spool/segment",
+            "mail",
+            "mail/ann",
+            "events",
+            "elsewhere",
+        ] {
+            let path = folder.path().join(sub);
+            fs::create_dir_all(&path).expect("writable");
+            fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("our own");
+        }
+        let root = sys::identity::is_root();
+        let mut victim = Command::new("sleep");
+        victim.arg("600");
+        if root {
+            victim.uid(VICTIM_ID).gid(VICTIM_ID);
+        }
+        sys::process::raise_file_limit(100_000);
+        Self {
+            folder,
+            victim: victim.spawn().expect("sleep runs"),
+            listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
+            root,
+        }
+    }
+
+    /// Whether each role is another user here.
+    pub fn has_users(&self) -> bool {
+        self.root
+    }
+
+    fn configuration(&self) -> String {
+        let dir = self.folder.path().display();
+        format!(
+            "hostname = \"mx.a.test\"\nspool = \"{dir}/spool\"\nruntime = \"{dir}/run\"\n\
+             [listen]\nmx = \"127.0.0.1:2525\"\n[log]\nfolder = \"{dir}/events\"\n[dns]\nservers = [\"127.0.0.1:5353\"]\n\
+             [domain.\"a.test\"]\nusers = [\"ann\"]\naliases = {{ postmaster = \"ann\" }}\n\
+             deliver = \"maildir:{dir}/mail/{{user}}\"\n"
+        )
+    }
+
+    /// Starts the role, lets it do the act, and waits.
+    pub fn run(&self, run: &Run<'_>) -> Outcome {
+        // What an act before made would be in the way.
+        for made in [
+            "elsewhere/x",
+            "spool/x",
+            "spool/link",
+            "spool/null",
+            "spool/fifo",
+            "mail/x",
+        ] {
+            let _ = fs::remove_file(self.folder.path().join(made));
+        }
+        let (ours, theirs) = sys::socket::pair(Kind::SeqPacket).expect("sockets");
+        let names: Vec<&str> = run.layers.iter().map(|layer| layer.name()).collect();
+        let (pid, port) = (
+            self.victim.id(),
+            self.listener.local_addr().expect("bound").port(),
+        );
+        let arguments = [
+            "role",
+            run.role.name(),
+            &names.join(","),
+            run.act,
+            &pid.to_string(),
+            &port.to_string(),
+        ];
+        let at = Role::ALL
+            .iter()
+            .position(|role| *role == run.role)
+            .unwrap_or(0);
+        let id = FIRST_ID + u32::try_from(at).expect("few roles");
+        let ids = self.root.then_some(Ids { uid: id, gid: id });
+        let child = sys::process::start_role(&arguments, theirs.as_fd(), ids);
+        drop(theirs);
+        let orders = ToRole::Orders {
+            configuration: self.configuration(),
+            path: "ringmail.toml".into(),
+            situation: Situation::Run,
+        };
+        let octets = postcard::to_stdvec(&orders).expect("encodes");
+        let mut child = child.expect("it starts");
+        sys::socket::send(&ours, &octets, &[]).expect("it hears");
+        let status = child.wait().expect("ours");
+        let (mut octets, mut fds) = (vec![0; 64 * 1024], Vec::new());
+        while let Ok(count) = sys::socket::receive(&ours, &mut octets, &mut fds)
+            && count > 0
+        {
+            if let Ok(FromRole::Confined { missing, .. }) = postcard::from_bytes(&octets[..count])
+                && let Some(missing) = missing.first()
+            {
+                return Outcome::Odd(format!("goes without {}: {}", missing.layer, missing.cause));
+            }
+        }
+        Outcome::of(status)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        sys::process::kill(&mut self.victim);
+        let _ = self.victim.wait();
+    }
+}
+
+/// What launch may do and what not, with the rights that it keeps: nothing is looked at where the test is not root.
+pub fn look_at_launch() -> Vec<String> {
+    if !sys::identity::is_root() {
+        println!("left out: it takes root");
+        return Vec::new();
+    }
+    let expected = [
+        ("setresuid another", Outcome::Done),
+        ("setuid 0", Outcome::Refused(1)),
+        ("setreuid 0", Outcome::Refused(1)),
+        ("setresuid 0", Outcome::Refused(1)),
+        ("setgid 0", Outcome::Refused(1)),
+        ("setgroups", Outcome::Refused(1)),
+        ("mount", Outcome::Refused(1)),
+        ("chroot", Outcome::Refused(1)),
+        ("kill another", Outcome::Refused(1)),
+        ("ptrace another", Outcome::Refused(1)),
+        ("unshare mounts", Outcome::Refused(1)),
+    ];
+    let place = Place::new();
+    let mut wrong = Vec::new();
+    for (act, expected) in expected {
+        let (_ours, theirs) = sys::socket::pair(Kind::SeqPacket).expect("sockets");
+        let pid = place.victim.id().to_string();
+        let arguments = ["role", "launch", "", act, &pid, "0"];
+        let child = sys::process::start_role(&arguments, theirs.as_fd(), None);
+        let status = child.expect("it starts").wait().expect("ours");
+        let outcome = Outcome::of(status);
+        if outcome != expected {
+            wrong.push(format!(
+                "launch: {act}: {outcome}, and it should be {expected}"
+            ));
+        }
+    }
+    wrong
+}
+
+/// Is that role: its name, its layers, its act, another's pid, a port.
+pub fn be(arguments: &[String]) -> ExitCode {
+    if arguments.first().is_some_and(|name| name == "launch") {
+        let ids = Ids {
+            uid: FIRST_ID,
+            gid: FIRST_ID,
+        };
+        if sys::identity::become_launcher(ids).is_err() {
+            return ExitCode::from(NOTHING);
+        }
+        let nowhere = Path::new("/nowhere");
+        return act(arguments, nowhere);
+    }
+    let (Some(role), Some(names)) = (
+        arguments.first().and_then(|name| Role::from_name(name)),
+        arguments.get(1),
+    ) else {
+        return ExitCode::from(NOTHING);
+    };
+    let layers = Layer::ALL
+        .into_iter()
+        .filter(|layer| names.split(',').any(|name| name == layer.name()));
+    let layers: Vec<Layer> = layers.collect();
+    ringmail::role::main(role, Layers::only(&layers), Some(inside))
+}
+
+fn inside(_: Role, _: &Birth, config: &Config) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    act(&arguments, &config.spool)
+}
+
+fn act(arguments: &[String], spool: &Path) -> ExitCode {
+    let (Some(act), Some(target)) = (arguments.get(2), target(arguments, spool)) else {
+        return ExitCode::from(NOTHING);
+    };
+    match acts::act(act, &target) {
+        Some(Ok(())) => ExitCode::from(DONE),
+        Some(Err(number)) => ExitCode::from(u8::try_from(number).unwrap_or(NOTHING)),
+        None => ExitCode::from(NOTHING),
+    }
+}
+
+fn target(arguments: &[String], spool: &Path) -> Option<Target> {
+    let text = |path: &Path| CString::new(path.to_str()?).ok();
+    let dir = spool.parent()?;
+    Some(Target {
+        spool: text(spool)?,
+        mail: text(&dir.join("mail"))?,
+        elsewhere: text(&dir.join("elsewhere"))?,
+        pid: arguments.get(3)?.parse().ok()?,
+        uid: VICTIM_ID,
+        port: arguments.get(4)?.parse().ok()?,
+    })
+}
