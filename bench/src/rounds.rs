@@ -100,6 +100,9 @@ fn servers(meant: &[String]) -> (Vec<Box<dyn Server>>, Vec<String>) {
         if !meant.is_empty() && !meant.iter().any(|part| name.contains(&part.to_lowercase())) {
             continue;
         }
+        if meant.is_empty() && server.only_when_named() {
+            continue;
+        }
         match server.prepare() {
             Ok(()) => servers.push(server),
             Err(why) => left_out.push(format!("{}: {why}", server.name())),

@@ -62,7 +62,11 @@ impl Unprivileged {
 /// own, which a machine that runs tests does not have. Where the tests run as root it is nobody, and these folders
 /// become nobody's.
 pub fn service(folders: &[&Path]) -> Command {
-    let path = binary();
+    service_of(&binary(), folders)
+}
+
+/// The same of a program that lies elsewhere.
+pub fn service_of(path: &Path, folders: &[&Path]) -> Command {
     let root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     if !root {
         return Command::new(path);
@@ -73,7 +77,7 @@ pub fn service(folders: &[&Path]) -> Command {
     }
     // By its descriptor: nobody may not be able to reach where it lies.
     let mut command = Command::new("/proc/self/fd/0");
-    let file = fs::File::open(&path).expect("the program can be read");
+    let file = fs::File::open(path).expect("the program can be read");
     command.stdin(file).arg0(path).uid(nobody).gid(nobody);
     command
 }

@@ -139,6 +139,9 @@ fn bench(rest: &[String]) -> ExitCode {
         "ringmail",
         "-p",
         "bench",
+        "--bins",
+        "--example",
+        "unsealed",
     ];
     println!("cargo {}", build.join(" "));
     if !run(Command::new("cargo").args(build)) {

@@ -5,14 +5,28 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long it may take to end in order.
 const STOP_WAIT: Duration = Duration::from_secs(20);
 
-/// Ringmail as it comes, no option set beyond what the work asks for.
-pub struct Ringmail;
+/// Ringmail, no option set beyond what the work asks for.
+pub struct Ringmail {
+    /// As it comes; else without a wall around any role, to see what the walls cost.
+    pub sealed: bool,
+}
+
+impl Ringmail {
+    fn binary(&self) -> io::Result<PathBuf> {
+        let name = if self.sealed {
+            "ringmail"
+        } else {
+            "examples/unsealed"
+        };
+        Ok(std::env::current_exe()?.with_file_name(name))
+    }
+}
 
 struct Program {
     child: Child,
@@ -22,7 +36,15 @@ struct Program {
 
 impl Server for Ringmail {
     fn name(&self) -> &'static str {
-        "Ringmail"
+        if self.sealed {
+            "Ringmail"
+        } else {
+            "Ringmail, unsealed"
+        }
+    }
+
+    fn only_when_named(&self) -> bool {
+        !self.sealed
     }
 
     fn durability(&self) -> &'static str {
@@ -30,11 +52,11 @@ impl Server for Ringmail {
     }
 
     fn prepare(&self) -> Result<(), String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        if program.with_file_name("ringmail").is_file() {
+        let program = self.binary().map_err(|error| error.to_string())?;
+        if program.is_file() {
             Ok(())
         } else {
-            Err("the program is not built: cargo build --release -p ringmail".into())
+            Err("the program is not built: cargo build --release -p ringmail --examples".into())
         }
     }
 
@@ -52,12 +74,14 @@ impl Server for Ringmail {
         );
         let file = folder.join("ringmail.toml");
         fs::write(&file, configuration)?;
-        let binary = std::env::current_exe()?.with_file_name("ringmail");
-        let mut child = Command::new(binary)
+        for maildir in maildirs(folder) {
+            crate::maildir::create(&maildir)?;
+        }
+        let mut command = tests::service_of(&self.binary()?, &[folder]);
+        let mut child = command
             .arg("--config")
             .arg(&file)
             .arg("run")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(folder.join("log"))?)
             .spawn()?;
@@ -67,9 +91,6 @@ impl Server for Ringmail {
             folder: folder.to_owned(),
             port,
         };
-        for maildir in program.maildirs() {
-            crate::maildir::create(&maildir)?;
-        }
         let mut said = String::new();
         if let Some(out) = out {
             BufReader::new(out).read_line(&mut said)?;
@@ -84,14 +105,18 @@ impl Server for Ringmail {
     }
 }
 
+fn maildirs(folder: &Path) -> Vec<PathBuf> {
+    let mail = folder.join("mail").join(LOCAL_DOMAIN);
+    users().map(|user| mail.join(user)).collect()
+}
+
 impl Running for Program {
     fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
     fn maildirs(&self) -> Vec<PathBuf> {
-        let mail = self.folder.join("mail").join(LOCAL_DOMAIN);
-        users().map(|user| mail.join(user)).collect()
+        maildirs(&self.folder)
     }
 
     fn last_words(&self) -> String {

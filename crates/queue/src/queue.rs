@@ -7,9 +7,12 @@
 //! failure and the report that it owes are one entry, which does not wait.
 
 mod attempt;
+mod event;
 mod progress;
 mod reconfigure;
 mod report;
+
+pub use event::Event;
 
 use crate::schedule::{Filter, Retry, Sites, View};
 use crate::{Accepted, Content, Entry, State, Stored};
@@ -24,6 +27,8 @@ use std::time::Duration;
 
 /// What a transport that died had is tried again after this.
 const LOST_AGAIN: Duration = Duration::from_secs(1);
+/// A message that was in hand in so many faults of its transports, one after the other, is held.
+const CRASHES_MAX: u32 = 2;
 
 /// Routing and aliases, as the configuration says them: static, no I/O.
 pub trait Router {
@@ -122,6 +127,11 @@ pub enum Input {
         /// Which.
         attempt: u64,
     },
+    /// The transport that had these attempts ended by a fault of its own: one of them may be why.
+    Crashed {
+        /// Which.
+        attempts: Vec<u64>,
+    },
     /// The first octets of a message's content, as asked for.
     Header {
         /// Which.
@@ -216,61 +226,6 @@ pub enum Output {
     },
 }
 
-/// What the log is told.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A message is durable.
-    Accepted {
-        /// Its name.
-        queue_id: QueueId,
-        /// Where it comes from.
-        peer: Option<std::net::IpAddr>,
-        /// Whom failures go to.
-        reverse_path: ReversePath,
-        /// How many recipients.
-        recipients: usize,
-        /// Octets of content.
-        octets: u64,
-    },
-    /// How an attempt ended for a recipient.
-    Outcome {
-        /// The message.
-        queue_id: QueueId,
-        /// The recipient.
-        mailbox: Mailbox,
-        /// Where it was tried.
-        destination: Option<Destination>,
-        /// Which attempt, from 1.
-        attempt: u32,
-        /// The host that it ended at.
-        host: Host,
-        /// How.
-        ending: Ending,
-    },
-    /// A report is kept.
-    DsnQueued {
-        /// The report.
-        queue_id: QueueId,
-        /// The message it is about.
-        about: QueueId,
-    },
-    /// A message is done with.
-    Ended {
-        /// Which.
-        queue_id: QueueId,
-    },
-    /// A message is kept as dead.
-    Dead {
-        /// Which.
-        queue_id: QueueId,
-    },
-    /// A message was dropped by the administrator.
-    Dropped {
-        /// Which.
-        queue_id: QueueId,
-    },
-}
-
 /// A message as the brain holds it.
 #[derive(Debug)]
 struct Message {
@@ -281,6 +236,8 @@ struct Message {
     failures: Vec<Failure>,
     /// The header section was asked for.
     header_asked: bool,
+    /// How often a transport that had it ended by a fault, one after the other.
+    crashes: u32,
 }
 
 /// A recipient that failed.
@@ -370,7 +327,8 @@ impl<R: Router> Queue<R> {
                 host,
                 outcomes,
             } => self.ended(attempt, host, outcomes, now),
-            Input::Lost { attempt } => self.lost(attempt, now),
+            Input::Lost { attempt } => self.lost(attempt, LOST_AGAIN, now),
+            Input::Crashed { attempts } => self.crashed(&attempts, now),
             Input::Header { queue_id, octets } => self.header_came(queue_id, &octets, now),
             Input::Retry { token, filter } => {
                 self.each(token, &filter, now, |queue, id| queue.set_due(id, now));
@@ -446,6 +404,7 @@ impl<R: Router> Queue<R> {
             under_way: 0,
             failures: Vec::new(),
             header_asked: false,
+            crashes: 0,
         };
         self.messages.insert(queue_id, message);
     }

@@ -195,8 +195,8 @@ pub fn command() -> clap::Command {
     Arguments::command()
 }
 
-/// Runs what the command line asks for.
-pub fn main() -> ExitCode {
+/// Runs what the command line asks for. Roles raise these layers: the program all of them.
+pub fn main(layers: Layers) -> ExitCode {
     let arguments: Vec<String> = std::env::args_os()
         .map(|a| a.to_string_lossy().into_owned())
         .collect();
@@ -209,7 +209,7 @@ pub fn main() -> ExitCode {
         && word == "role"
         && let Some(role) = Role::from_name(name)
     {
-        return crate::role::main(role, Layers::ALL, None);
+        return crate::role::main(role, layers, None);
     }
     if let Some(name) = arguments.first().and_then(|called| called_as(called)) {
         eprintln!("{name}: not supported yet");

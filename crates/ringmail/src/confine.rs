@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod limits;
+pub mod page;
 pub mod reach;
 pub mod users;
 pub mod walls;

@@ -145,6 +145,9 @@ events! {
     MessageEnded "message.ended" Info { queue_id: mail::QueueId }
     /// A message was taken out of the queue by the administrator.
     MessageDropped "message.dropped" Warn { queue_id: mail::QueueId }
+    /// A message was in hand twice when the process that delivers it ended by a fault: it is held, so that it does not end
+    /// it again. `queue release` tries it once more.
+    MessageHeld "message.held" Error { queue_id: mail::QueueId }
     /// A recipient has it: `reply` is what the host said as it took it, or the file that it lies in.
     RecipientDelivered "recipient.delivered" Info { queue_id: mail::QueueId, peer_ip: String, attempt: u32, next_hop: String, host: String, reply: String, forward_path: String }
     /// A recipient will never have it.

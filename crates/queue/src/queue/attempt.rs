@@ -1,11 +1,12 @@
 //! Attempts: from a due message to its outcomes.
 
-use super::{Event, Failure, LOST_AGAIN, Message, Output, Queue, Router, report};
+use super::{CRASHES_MAX, Event, Failure, LOST_AGAIN, Message, Output, Queue, Router, report};
 use crate::Standing;
 use crate::schedule::Group;
 use mail::{Cause, Destination, Ending, Host, Outcome, QueueId, Route, Time};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl<R: Router> Queue<R> {
@@ -103,6 +104,9 @@ impl<R: Router> Queue<R> {
             return;
         };
         self.sites.learn(&group.destination, &outcomes, now);
+        if let Some(message) = self.messages.get_mut(&group.queue_id) {
+            message.crashes = 0;
+        }
         // Only what was asked, each once.
         let mut asked = group.numbers;
         let mut known = Vec::new();
@@ -117,7 +121,7 @@ impl<R: Router> Queue<R> {
     }
 
     /// A transport died with an attempt: it is tried again soon, and does not count.
-    pub(super) fn lost(&mut self, attempt: u64, now: Time) {
+    pub(super) fn lost(&mut self, attempt: u64, again: Duration, now: Time) {
         let Some(group) = self.sites.end(attempt) else {
             return;
         };
@@ -128,8 +132,33 @@ impl<R: Router> Queue<R> {
         if message.under_way == 0 && !message.stored.state.held && !message.header_asked {
             let state = &mut message.stored.state;
             self.due.remove(&(state.next_attempt, group.queue_id));
-            state.next_attempt = now + LOST_AGAIN;
+            state.next_attempt = now + again;
             self.due.insert((state.next_attempt, group.queue_id));
+        }
+    }
+
+    /// A transport ended by a fault with these attempts. They are tried again one after the other, so that the next
+    /// time it is seen which it was; a message that was among them once before is held.
+    pub(super) fn crashed(&mut self, attempts: &[u64], now: Time) {
+        let mut again = LOST_AGAIN;
+        let mut blamed = BTreeSet::new();
+        for attempt in attempts {
+            let queue_id = self.message_of(*attempt);
+            self.lost(*attempt, again, now);
+            again += LOST_AGAIN;
+            blamed.extend(queue_id);
+        }
+        for queue_id in blamed {
+            let Some(message) = self.messages.get_mut(&queue_id) else {
+                continue;
+            };
+            message.crashes += 1;
+            if message.crashes >= CRASHES_MAX {
+                message.crashes = 0;
+                self.set_held(queue_id, true, now);
+                self.outputs
+                    .push_back(Output::Event(Event::Held { queue_id }));
+            }
         }
     }
 

@@ -110,6 +110,7 @@ impl Desk {
                 Event::DsnQueued { .. } => "log report".into(),
                 Event::Ended { .. } => "log ended".into(),
                 Event::Dead { .. } => "log dead".into(),
+                Event::Held { .. } => "log held".into(),
                 Event::Dropped { .. } => "log dropped".into(),
             },
             Output::Done { count, .. } => format!("done to {count}"),
@@ -144,6 +145,14 @@ impl Desk {
         let attempt = self.attempt_of(recipient).unwrap_or(999);
         self.attempts.retain(|(number, _)| *number != attempt);
         self.tell(Input::Lost { attempt });
+    }
+
+    fn crash(&mut self, recipient: u32) {
+        let attempt = self.attempt_of(recipient).unwrap_or(999);
+        self.attempts.retain(|(number, _)| *number != attempt);
+        self.tell(Input::Crashed {
+            attempts: vec![attempt],
+        });
     }
 
     fn filter(&self) -> Filter {
@@ -309,7 +318,7 @@ const STANDINGS: [fn() -> Desk; 11] = [
 /// What may happen.
 type Happens = (&'static str, fn(&mut Desk));
 
-const HAPPENING: [Happens; 17] = [
+const HAPPENING: [Happens; 19] = [
     ("commit: durable", |d| d.commit(true)),
     ("commit: failed", |d| d.commit(false)),
     ("commit: failed, and a second passes", |d| {
@@ -323,6 +332,11 @@ const HAPPENING: [Happens; 17] = [
     ("r1 failed", |d| d.end(1, Some(failed()))),
     ("r1 ended undecided", |d| d.end(1, None)),
     ("r1 lost with its transport", |d| d.lose(1)),
+    ("r1's transport crashed", |d| d.crash(1)),
+    ("both's transports crashed", |d| {
+        d.crash(1);
+        d.crash(0);
+    }),
     ("header section read", Desk::header),
     ("retry", |d| {
         let filter = d.filter();

@@ -2,7 +2,7 @@
 //! nothing that is right meets them, and far below what would hurt the rest of the machine.
 
 use crate::ipc::spawn::Role;
-use sys::sandbox::Limited;
+pub use sys::sandbox::Limited;
 
 const MIB: u64 = 1024 * 1024;
 

@@ -159,6 +159,13 @@ pub enum ToRole {
     /// One end of the log comes with this: to admin the one that this source's lines come out of, to every other
     /// role the one that its own go into. An older end is void.
     Log(Source),
+    /// To queue: a transport, local or relay, has ended; by a fault of its own, or not.
+    Ended {
+        /// Whether it is local.
+        local: bool,
+        /// Whether it was its own fault: it panicked, or made a call that it may not make.
+        fault: bool,
+    },
     /// The answer to a question of admin.
     Answer {
         /// Of the question.

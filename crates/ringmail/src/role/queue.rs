@@ -97,6 +97,10 @@ struct Desk {
     controls: HashMap<u64, Sender<(u64, Answer)>>,
     local: Option<Transport>,
     relay: Option<Transport>,
+    /// Attempts of transports that are gone, local's and relay's, until it is known how they ended.
+    gone: BTreeMap<bool, BTreeSet<u64>>,
+    /// How transports ended whose arrows have not come to their end here: by a fault of their own, or not.
+    endings: BTreeMap<bool, bool>,
     pending: HashMap<u64, Pending>,
     tokens: u64,
     /// Content of messages that came in this life and were not attempted yet.
@@ -207,6 +211,8 @@ async fn open(
         controls: HashMap::new(),
         local: None,
         relay: None,
+        gone: BTreeMap::new(),
+        endings: BTreeMap::new(),
         pending: HashMap::new(),
         tokens: 0,
         hot: HashMap::new(),
@@ -263,6 +269,9 @@ impl Desk {
                 self.opener = Some(Opener::new(&key));
             }
             Happened::Order(Some((ToRole::Log(_), Some(fd)))) => event::keep_through(fd),
+            Happened::Order(Some((ToRole::Ended { local, fault }, None))) => {
+                self.process_ended(local, fault);
+            }
             Happened::Order(Some((
                 ToRole::Orders {
                     configuration,
@@ -345,9 +354,10 @@ impl Desk {
                 } else {
                     &mut self.relay
                 };
-                if let Some(old) = slot.replace(transport) {
-                    self.lose(old.attempts);
-                }
+                let old = slot.replace(transport);
+                self.lose(old.map(|old| old.attempts).unwrap_or_default());
+                self.endings.remove(&local);
+                self.transport_ended(local, false);
                 tokio::task::spawn_local(async move {
                     while let Some(heard) = receiver.hear().await {
                         let _ = happened.send(Happened::Ended(heard.head));

@@ -26,13 +26,17 @@ use from_root::Brings;
 use mail::Time;
 use nursery::Born;
 use reload::{Asker, Reloading};
+use rustix::process::Signal;
 use sd_notify::NotifyState;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
+use sys::sandbox::calls::TRAPPED;
 use sys::socket::Kind;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -230,6 +234,7 @@ impl Supervisor {
 
     /// Takes note of roles that ended.
     fn bury(&mut self) -> io::Result<()> {
+        let mut transports = Vec::new();
         for (role, process) in &mut self.processes {
             let Some((child, _)) = &mut process.child else {
                 continue;
@@ -238,6 +243,9 @@ impl Supervisor {
                 continue;
             };
             let pid = child.id();
+            if matches!(role, Role::Local | Role::Relay) {
+                transports.push((*role == Role::Local, is_fault(status)));
+            }
             process.child = None;
             process.begun = 0;
             process.stand.clear();
@@ -260,6 +268,9 @@ impl Supervisor {
                 cause: status.to_string(),
                 pause_ms: u64::try_from(process.pause.as_millis()).unwrap_or(u64::MAX),
             });
+        }
+        for (local, fault) in transports {
+            self.tell(Role::Queue, &ToRole::Ended { local, fault }, None);
         }
         Ok(())
     }
@@ -528,6 +539,23 @@ impl Supervisor {
             let _ = tokio::time::timeout(Duration::from_millis(20), happens.recv()).await;
         }
     }
+}
+
+/// Whether a process ended by a fault of its own: it panicked, made a call that it may not make, or did what the kernel
+/// ends a process for. One that somebody else ended, or that memory was taken from, did not.
+fn is_fault(status: ExitStatus) -> bool {
+    /// How a Rust program ends that panicked.
+    const PANICKED: i32 = 101;
+    const FAULTS: [Signal; 6] = [
+        Signal::ILL,
+        Signal::ABORT,
+        Signal::BUS,
+        Signal::FPE,
+        Signal::SEGV,
+        Signal::SYS,
+    ];
+    let signalled = |signal| FAULTS.iter().any(|fault| fault.as_raw() == signal);
+    matches!(status.code(), Some(PANICKED | TRAPPED)) || status.signal().is_some_and(signalled)
 }
 
 /// Wakes the supervisor when launch has spoken, which reads it itself.

@@ -8,7 +8,7 @@ use ringmail::ipc::spawn::{FromRole, Role, Situation, ToRole};
 use std::ffi::CString;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -21,6 +21,9 @@ use sys::socket::Kind;
 const FIRST_ID: u32 = 61_100;
 /// Somebody else's.
 const VICTIM_ID: u32 = 61_150;
+
+/// In the place of layers: the role as it is.
+const SEALED: &str = "sealed";
 
 /// What is done, and by whom.
 pub struct Run<'a> {
@@ -87,6 +90,53 @@ impl Place {
         )
     }
 
+    /// The folder of all of it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Files and folders that are nobody's business but are there, beside the spool and the mailboxes.
+    pub fn files_outside(&self) -> Vec<std::path::PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![
+            self.folder().join("elsewhere"),
+            self.folder().join("events"),
+        ];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.path().is_dir() {
+                    folders.push(entry.path());
+                }
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// A role's first orders.
+    pub fn orders(&self) -> ToRole {
+        ToRole::Orders {
+            configuration: self.configuration(),
+            path: "ringmail.toml".into(),
+            situation: Situation::Run,
+        }
+    }
+
+    fn ids(&self, role: Role) -> Option<Ids> {
+        let at = Role::ALL.iter().position(|one| *one == role).unwrap_or(0);
+        let id = FIRST_ID + u32::try_from(at).expect("few roles");
+        self.root.then_some(Ids { uid: id, gid: id })
+    }
+
+    /// Starts the role as it is, with all layers; gives the supervisor's end of its birth.
+    pub fn start_sealed(&self, role: Role) -> std::io::Result<(Child, OwnedFd)> {
+        let (ours, theirs) = sys::socket::pair(Kind::SeqPacket)?;
+        let arguments = ["role", role.name(), SEALED];
+        let child = sys::process::start_role(&arguments, theirs.as_fd(), self.ids(role))?;
+        Ok((child, ours))
+    }
+
     /// Starts the role, lets it do the act, and waits.
     pub fn run(&self, run: &Run<'_>) -> Outcome {
         // What an act before made would be in the way.
@@ -114,13 +164,7 @@ impl Place {
             &pid.to_string(),
             &port.to_string(),
         ];
-        let at = Role::ALL
-            .iter()
-            .position(|role| *role == run.role)
-            .unwrap_or(0);
-        let id = FIRST_ID + u32::try_from(at).expect("few roles");
-        let ids = self.root.then_some(Ids { uid: id, gid: id });
-        let child = sys::process::start_role(&arguments, theirs.as_fd(), ids);
+        let child = sys::process::start_role(&arguments, theirs.as_fd(), self.ids(run.role));
         drop(theirs);
         let orders = ToRole::Orders {
             configuration: self.configuration(),
@@ -208,6 +252,9 @@ pub fn be(arguments: &[String]) -> ExitCode {
     ) else {
         return ExitCode::from(NOTHING);
     };
+    if names == SEALED {
+        return ringmail::role::main(role, Layers::ALL, None);
+    }
     let layers = Layer::ALL
         .into_iter()
         .filter(|layer| names.split(',').any(|name| name == layer.name()));

@@ -74,6 +74,7 @@ pub(super) fn tell(event: ::queue::Event) {
         Said::DsnQueued { queue_id, about } => Event::DsnQueued { queue_id, about },
         Said::Ended { queue_id } => Event::MessageEnded { queue_id },
         Said::Dead { queue_id } => Event::MessageDead { queue_id },
+        Said::Held { queue_id } => Event::MessageHeld { queue_id },
         Said::Dropped { queue_id } => Event::MessageDropped { queue_id },
     });
 }

@@ -139,16 +139,48 @@ impl Desk {
         if slot.as_ref().is_some_and(|t| t.arrow == arrow)
             && let Some(gone) = slot.take()
         {
-            self.lose(gone.attempts);
+            // Whether it was a fault of its own is the supervisor's to say.
+            self.gone.entry(local).or_default().extend(gone.attempts);
+            if let Some(fault) = self.endings.remove(&local) {
+                self.transport_ended(local, fault);
+            }
+        }
+    }
+
+    /// The process of a transport has ended. What it said before may still be on its way here.
+    pub(super) fn process_ended(&mut self, local: bool, fault: bool) {
+        let slot = if local { &self.local } else { &self.relay };
+        if slot.is_some() {
+            self.endings.insert(local, fault);
+        } else {
+            self.transport_ended(local, fault);
+        }
+    }
+
+    /// A transport has ended, or another takes its place.
+    pub(super) fn transport_ended(&mut self, local: bool, fault: bool) {
+        let attempts = self.gone.remove(&local).unwrap_or_default();
+        if fault {
+            self.doubt(&attempts);
+            let attempts = attempts.into_iter().collect();
+            self.handle(Input::Crashed { attempts });
+        } else {
+            self.lose(attempts);
+        }
+    }
+
+    /// Whether these were delivered is not known: whoever tries again is to look first.
+    fn doubt(&mut self, attempts: &BTreeSet<u64>) {
+        for attempt in attempts {
+            if let Some(queue_id) = self.brain.message_of(*attempt) {
+                self.certain.remove(&queue_id);
+            }
         }
     }
 
     pub(super) fn lose(&mut self, attempts: BTreeSet<u64>) {
+        self.doubt(&attempts);
         for attempt in attempts {
-            // Whether it was delivered is not known: whoever tries again is to look first.
-            if let Some(queue_id) = self.brain.message_of(attempt) {
-                self.certain.remove(&queue_id);
-            }
             self.handle(Input::Lost { attempt });
         }
     }

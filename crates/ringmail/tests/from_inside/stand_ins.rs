@@ -1,0 +1,98 @@
+//! A role is real and sealed, and at the other ends of its arrows sits somebody who has taken the others over: with their
+//! descriptors, words that are right in form, words that are not, and a seed. The role lives, and nothing comes of it
+//! beyond what the arrow is for.
+
+mod local;
+mod queue;
+
+use super::role::Place;
+use mail::Mailbox;
+use ringmail::drive::birth::Birth;
+use ringmail::ipc::spawn::{Arrow, FromRole, Role, ToRole};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Child;
+use std::time::Duration;
+use sys::socket::{Kind, pair};
+
+/// A test gives what is wrong.
+pub type Look = fn() -> Vec<String>;
+
+/// The tests, by name.
+pub const TESTS: [(&str, Look); 2] = [
+    (
+        "those_who_have_taken_over_smtpd_local_and_relay_get_nothing_from_queue",
+        queue::look,
+    ),
+    (
+        "who_has_taken_over_queue_makes_local_touch_nothing_outside",
+        local::look,
+    ),
+];
+
+/// How long a role may take to answer.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A sealed role, and the supervisor's end of its birth.
+struct Besieged {
+    child: Child,
+    birth: Birth,
+}
+
+impl Besieged {
+    fn start(place: &Place, role: Role) -> io::Result<Self> {
+        let (child, ours) = place.start_sealed(role)?;
+        let birth = Birth::new(ours)?;
+        birth.order(&place.orders(), None)?;
+        Ok(Self { child, birth })
+    }
+
+    /// Our end of an arrow whose other end it gets.
+    fn arrow(&self, arrow: Arrow) -> OwnedFd {
+        let (ours, theirs) = pair(Kind::Stream).expect("sockets");
+        let told = self.birth.order(&ToRole::Arrow(arrow), Some(&theirs));
+        told.expect("it hears");
+        ours
+    }
+
+    /// Waits until it serves, with all its walls.
+    async fn serves(&self) -> Result<(), String> {
+        self.birth.order(&ToRole::Begin, None).map_err(words)?;
+        loop {
+            match tokio::time::timeout(SOON, self.birth.report()).await {
+                Ok(Ok(Some(FromRole::Ready))) => return Ok(()),
+                Ok(Ok(Some(FromRole::Confined { missing, .. }))) if missing.is_empty() => {}
+                other => return Err(format!("it does not serve: {other:?}")),
+            }
+        }
+    }
+
+    fn lives(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Besieged {
+    fn drop(&mut self) {
+        sys::process::kill(&mut self.child);
+        let _ = self.child.wait();
+    }
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn mailbox(text: &str) -> Mailbox {
+    Mailbox::parse(text).expect("it is one")
+}
+
+/// Runs a siege; gives what is wrong.
+fn run(story: impl AsyncFnOnce(&Place) -> Result<(), String>) -> Vec<String> {
+    let place = Place::new();
+    match ringmail::role::in_event_loop(async { Ok(story(&place).await) }) {
+        Ok(Ok(())) => Vec::new(),
+        Ok(Err(why)) => vec![why],
+        Err(error) => vec![error.to_string()],
+    }
+}
