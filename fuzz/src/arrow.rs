@@ -7,7 +7,9 @@
 
 use crate::octets::Octets;
 use ringmail::ipc::spawn::{Arrow, FromRole, Role, ToRole};
-use ringmail::ipc::{self, Frame, Misbehaved, accept, control, deliver, judge, supervise};
+use ringmail::ipc::{
+    self, Frame, Misbehaved, accept, control, deliver, judge, launch, reload, supervise,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -52,7 +54,20 @@ fn check(data: &[u8], planted: bool) {
         9 => drop(hears::<supervise::Answered>(&stream, planted)),
         10 => drop(hears::<judge::Question>(&stream, planted)),
         11 => drop(hears::<judge::Judged>(&stream, planted)),
+        12 => drop(hears::<reload::Brought>(&stream, planted)),
+        13 => numbers(&stream),
         _ => cut(&stream),
+    }
+}
+
+/// What launch and the supervisor say to each other, in records of one size.
+fn numbers(octets: &[u8]) {
+    let front = |size: usize| &octets[..octets.len().min(size)];
+    if let Some(ask) = launch::Ask::decode(front(launch::RECORD_OCTETS)) {
+        assert_eq!(launch::Ask::decode(&ask.encode()), Some(ask));
+    }
+    if let Some(told) = launch::Told::decode(front(launch::TOLD_OCTETS)) {
+        assert_eq!(launch::Told::decode(&told.encode()), Some(told));
     }
 }
 

@@ -12,11 +12,39 @@ use std::time::{Duration, Instant};
 /// How long a start may take on a loaded machine.
 const START_WAIT: Duration = Duration::from_secs(30);
 
+/// Who starts the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// A plain user.
+    User,
+    /// Root.
+    Root,
+    /// Root, in a container without extra rights.
+    Container,
+}
+
+impl By {
+    /// As `RINGMAIL_TESTS_BY` says, so that one suite is run by all of them: `user`, `root` or `container`.
+    fn of_this_run() -> Self {
+        match std::env::var("RINGMAIL_TESTS_BY").as_deref() {
+            Err(_) | Ok("user") => By::User,
+            Ok("root") => By::Root,
+            Ok("container") => By::Container,
+            Ok(other) => panic!("RINGMAIL_TESTS_BY is {other:?}: user, root or container"),
+        }
+    }
+}
+
+/// What does to a program what a container engine does.
+fn contained() -> PathBuf {
+    binary().with_file_name("examples").join("contained")
+}
+
 /// A running Ringmail with a folder of its own.
 pub struct Program {
     folder: tempfile::TempDir,
     child: Option<Child>,
-    by_root: bool,
+    by: By,
 }
 
 /// Whether the program was compared with its sources; once a process is enough.
@@ -57,20 +85,20 @@ fn is_of_these_sources(binary: &Path) {
 impl Program {
     /// Writes a configuration with `{dir}` replaced by the program's own folder, and starts it.
     pub fn start(configuration: &str) -> Self {
-        Self::start_by(configuration, false)
+        Self::start_by(configuration, By::of_this_run())
     }
 
     /// The same by root, with users for its processes that only it sees: see [`crate::rooted`].
     pub fn start_by_root(configuration: &str) -> Self {
-        Self::start_by(configuration, true)
+        Self::start_by(configuration, By::Root)
     }
 
-    fn start_by(configuration: &str, by_root: bool) -> Self {
+    fn start_by(configuration: &str, by: By) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let mut program = Self {
             folder,
             child: None,
-            by_root,
+            by,
         };
         let text = configuration.replace("{dir}", &program.folder().display().to_string());
         fs::write(program.config(), text).expect("a writable scratch folder");
@@ -100,10 +128,10 @@ impl Program {
             .append(true)
             .open(self.folder().join("log"))
             .expect("a log");
-        let mut command = if self.by_root {
-            rooted::command(self.folder())
-        } else {
-            service(&[self.folder()])
+        let mut command = match self.by {
+            By::User => service(&[self.folder()]),
+            By::Root => rooted::command(self.folder(), None),
+            By::Container => rooted::command(self.folder(), Some(&contained())),
         };
         command.arg("--config").arg(self.config()).arg("run");
         let mut child = command
@@ -131,10 +159,9 @@ impl Program {
 
     /// Runs a command of it.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        let mut command = if self.by_root {
-            rooted::command(self.folder())
-        } else {
-            Command::new(binary())
+        let mut command = match self.by {
+            By::User => Command::new(binary()),
+            By::Root | By::Container => rooted::command(self.folder(), None),
         };
         command
             .arg("--config")

@@ -43,8 +43,8 @@ pub fn lacks() -> Option<&'static str> {
     })
 }
 
-/// A command that runs the program as root, with those users. The folder can be passed by everybody.
-pub fn command(folder: &Path) -> Command {
+/// A command that runs the program as root, with those users, in the wrapper where there is one. The folder can be passed by everybody.
+pub fn command(folder: &Path, wrapper: Option<&Path>) -> Command {
     let passwd = folder.join("passwd");
     let line = |(user, id)| format!("{user}:x:{id}:{id}:Ringmail:/:/usr/sbin/nologin\n");
     let ours: String = USERS.iter().zip(FIRST_ID..).map(line).collect();
@@ -55,6 +55,6 @@ pub fn command(folder: &Path) -> Command {
     let script = "mount --bind \"$0\" /etc/passwd && exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script]);
-    command.arg(passwd).arg(binary());
+    command.arg(passwd).args(wrapper).arg(binary());
     command
 }

@@ -34,6 +34,33 @@ pub fn has_no_writer(file: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
+/// What a descriptor that came from elsewhere must be open for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Reading, and nothing else.
+    Reading,
+    /// Writing.
+    Writing,
+}
+
+/// The length of a descriptor that came from elsewhere, where it is a plain file and open for that. Anything else, such
+/// as a pipe that never answers, is an error.
+pub fn plain_file(file: &File, open_for: For) -> io::Result<u64> {
+    use rustix::fs::{FileType, OFlags};
+    let stat = rustix::fs::fstat(file)?;
+    let mode = rustix::fs::fcntl_getfl(file)? & OFlags::ACCMODE;
+    let right = match open_for {
+        For::Reading => mode == OFlags::RDONLY,
+        For::Writing => mode == OFlags::WRONLY || mode == OFlags::RDWR,
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || !right {
+        return Err(io::Error::other(
+            "a descriptor of another kind than was said",
+        ));
+    }
+    u64::try_from(stat.st_size).map_err(io::Error::other)
+}
+
 /// Octets that a user without privilege may still write to the file system that holds `file`.
 pub fn free_octets(file: &File) -> io::Result<u64> {
     let stat = rustix::fs::fstatvfs(file)?;
@@ -65,6 +92,24 @@ pub fn random_octets<const OCTETS: usize>() -> [u8; OCTETS] {
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
+
+    #[test]
+    fn only_a_plain_file_that_is_open_for_it_is_taken() {
+        let path = std::env::temp_dir().join(format!("ringmail-plain-{}", std::process::id()));
+        std::fs::write(&path, b"abc").unwrap();
+        let reader = File::open(&path).unwrap();
+        let writer = File::options().write(true).open(&path).unwrap();
+        assert_eq!(plain_file(&reader, For::Reading).unwrap(), 3);
+        assert_eq!(plain_file(&writer, For::Writing).unwrap(), 3);
+        assert!(plain_file(&reader, For::Writing).is_err());
+        assert!(plain_file(&writer, For::Reading).is_err());
+        let (pipe, _other) = std::io::pipe().unwrap();
+        let pipe = File::from(std::os::fd::OwnedFd::from(pipe));
+        assert!(plain_file(&pipe, For::Reading).is_err());
+        let folder = File::open(std::env::temp_dir()).unwrap();
+        assert!(plain_file(&folder, For::Reading).is_err());
+        std::fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn a_writer_is_seen_and_its_end_too() {

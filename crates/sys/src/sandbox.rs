@@ -4,11 +4,15 @@
 //! system calls, which reaches all threads.
 
 pub mod calls;
+#[cfg(feature = "acts")]
+mod container;
 pub mod files;
 mod names;
 pub mod number;
 pub mod spaces;
 
+#[cfg(feature = "acts")]
+pub use container::contain;
 pub use names::name_of;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};

@@ -103,9 +103,7 @@ const TCP: u32 = 6;
 const UDP: u32 = 17;
 const FIONBIO: u32 = 0x5421;
 const F_GETFD: u32 = 1;
-const F_SETFD: u32 = 2;
 const F_GETFL: u32 = 3;
-const F_SETFL: u32 = 4;
 const F_SETLEASE: u32 = 1024;
 const F_DUPFD_CLOEXEC: u32 = 1030;
 const SOL_SOCKET: u32 = 1;
@@ -134,7 +132,6 @@ pub const TABLE: &[Row] = &[
         n::RESTART_SYSCALL,
         "the kernel's own, after a stop",
     ),
-    any(Who::All, n::RT_SIGRETURN, "the end of a signal's handler"),
     any(
         Who::All,
         n::RT_SIGPROCMASK,
@@ -169,11 +166,6 @@ pub const TABLE: &[Row] = &[
     // Descriptors that it has.
     any(Who::All, n::READ, "arrows, files, wake-ups"),
     any(Who::All, n::WRITE, "arrows, files, the log"),
-    any(
-        Who::All,
-        n::WRITEV,
-        "arrows and connections, several pieces at once",
-    ),
     any(Who::All, n::CLOSE, "what is not needed any more"),
     any(Who::All, n::RECVFROM, "arrows and connections"),
     only(
@@ -209,22 +201,8 @@ pub const TABLE: &[Row] = &[
     only(
         Who::All,
         n::FCNTL,
-        "F_SETFD",
-        &[Is(1, F_SETFD)],
-        "a descriptor that goes to no other program",
-    ),
-    only(
-        Who::All,
-        n::FCNTL,
         "F_GETFL",
         &[Is(1, F_GETFL)],
-        "a descriptor that does not wait",
-    ),
-    only(
-        Who::All,
-        n::FCNTL,
-        "F_SETFL",
-        &[Is(1, F_SETFL)],
         "a descriptor that does not wait",
     ),
     only(
@@ -262,11 +240,6 @@ pub const TABLE: &[Row] = &[
         n::GETEUID,
         "whether that is its own user",
     ),
-    any(
-        Who::One(Role::Smtpd),
-        n::PWRITE64,
-        "content into the file that queue handed over",
-    ),
     // Connections that go.
     only(
         Who::Tcp,
@@ -287,7 +260,6 @@ pub const TABLE: &[Row] = &[
         n::CONNECT,
         "a next hop; Landlock says to which ports",
     ),
-    any(Who::Tcp, n::GETPEERNAME, "whether a connection stands"),
     only(
         Who::Tcp,
         n::SETSOCKOPT,
@@ -344,6 +316,11 @@ pub const TABLE: &[Row] = &[
     ),
     any(
         Who::Names,
+        n::WRITEV,
+        "a question over TCP, with its length before it",
+    ),
+    any(
+        Who::Names,
         n::BIND,
         "a port of its own for each question (RFC 5452); Landlock refuses it to TCP",
     ),
@@ -367,7 +344,6 @@ pub const TABLE: &[Row] = &[
         n::CONNECT,
         "an LMTP server, in the folders that it sees",
     ),
-    any(Who::Sockets, n::GETPEERNAME, "whether a connection stands"),
     // Files.
     any(
         Who::Files,
@@ -375,7 +351,11 @@ pub const TABLE: &[Row] = &[
         "its folders; Landlock and the root say which",
     ),
     any(Who::Files, n::STATX, "what a file is"),
-    any(Who::Files, n::FSTAT, "what a file is"),
+    any(
+        Who::All,
+        n::FSTAT,
+        "whether a descriptor that came is what was said",
+    ),
     any(Who::Files, n::NEWFSTATAT, "what a file is"),
     any(Who::Files, n::GETDENTS64, "what is in a folder"),
     any(Who::Files, n::LSEEK, "a place in a file"),

@@ -74,7 +74,7 @@ pub async fn serve<F>(
                     continue;
                 }
                 let (number, sender) = (heard.head.attempt, sender.clone());
-                // A body that was announced and did not come: all undecided.
+                // A body that was announced and did not come, or is none: all undecided.
                 let Some((asked, source)) = source_of(heard) else {
                     tell(&sender, number, Host::default(), Vec::new());
                     continue;
@@ -95,7 +95,14 @@ pub async fn serve<F>(
 
 fn source_of(heard: Heard<Attempt>) -> Option<(Attempt, Source)> {
     let content = match (heard.head.body_octets, heard.fd) {
-        (Some(octets), Some(fd)) => SourceContent::File(File::from(fd), octets),
+        (Some(octets), Some(fd)) => {
+            let file = File::from(fd);
+            let length = sys::file::plain_file(&file, sys::file::For::Reading).ok()?;
+            if length != octets {
+                return None;
+            }
+            SourceContent::File(file, octets)
+        }
         (None, _) => SourceContent::Memory(heard.tail),
         (Some(_), None) => return None,
     };

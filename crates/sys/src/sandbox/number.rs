@@ -30,7 +30,6 @@ numbers! {
     FUTEX = SYS_futex
     GETDENTS64 = SYS_getdents64
     GETEUID = SYS_geteuid
-    GETPEERNAME = SYS_getpeername
     GETRANDOM = SYS_getrandom
     GETSOCKNAME = SYS_getsockname
     GETSOCKOPT = SYS_getsockopt
@@ -51,7 +50,6 @@ numbers! {
     RECVMSG = SYS_recvmsg
     RESTART_SYSCALL = SYS_restart_syscall
     RT_SIGPROCMASK = SYS_rt_sigprocmask
-    RT_SIGRETURN = SYS_rt_sigreturn
     SENDMSG = SYS_sendmsg
     SENDTO = SYS_sendto
     SETSOCKOPT = SYS_setsockopt

@@ -19,12 +19,14 @@ pub(super) struct Writing {
 impl Writing {
     /// Into this file of queue's.
     pub(super) fn into_file(number: u64, file: OwnedFd) -> Self {
+        let file = File::from(file);
+        let empty = sys::file::plain_file(&file, sys::file::For::Writing).ok() == Some(0);
         Self {
             number,
-            file: Some(file.into()),
+            file: empty.then_some(file),
             octets: 0,
             checksum: 0,
-            failed: false,
+            failed: !empty,
         }
     }
 
