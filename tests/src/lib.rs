@@ -17,7 +17,7 @@ mod unprivileged;
 
 pub use client::Client;
 pub use left_out::left_out;
-pub use program::{Program, binary, find_files, wait_until};
+pub use program::{Program, binary, children_of, find_files, wait_until};
 pub use trial::Trial;
 pub use unprivileged::{Unprivileged, service, service_of};
 

@@ -222,7 +222,7 @@ impl Drop for Program {
 }
 
 /// The last word of the command line of each child of a process, and its pid.
-fn children_of(pid: u32) -> Vec<(String, u32)> {
+pub fn children_of(pid: u32) -> Vec<(String, u32)> {
     let mut children = Vec::new();
     for entry in fs::read_dir("/proc").expect("procfs").flatten() {
         let Some(child) = entry

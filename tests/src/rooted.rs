@@ -2,6 +2,7 @@
 //! users that it sees is one that stands in its folder, in a mount namespace.
 
 use crate::binary;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -50,11 +51,27 @@ pub fn command(folder: &Path, wrapper: Option<&Path>) -> Command {
     let ours: String = USERS.iter().zip(FIRST_ID..).map(line).collect();
     let text = format!("root:x:0:0:root:/root:/bin/sh\n{ours}");
     fs::write(&passwd, text).expect("a writable scratch folder");
+    command_with(folder, &passwd, wrapper.into_iter().map(Path::as_os_str))
+}
+
+/// The same, with words before the program: of setpriv(1) and its options.
+pub fn command_of(folder: &Path, program: &[&str], options: &[&str]) -> Command {
+    let passwd = folder.join("passwd");
+    drop(command(folder, None));
+    let words = program.iter().chain(options).map(OsStr::new);
+    command_with(folder, &passwd, words)
+}
+
+fn command_with<'a>(
+    folder: &Path,
+    passwd: &Path,
+    words: impl Iterator<Item = &'a OsStr>,
+) -> Command {
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(folder, open).expect("our own folder");
     let script = "mount --bind \"$0\" /etc/passwd && exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script]);
-    command.arg(passwd).args(wrapper).arg(binary());
+    command.arg(passwd).args(words).arg(binary());
     command
 }

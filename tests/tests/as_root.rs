@@ -264,6 +264,112 @@ fn root_brings_by_reload_what_the_service_cannot_have_by_itself() {
     assert!(program.stop());
 }
 
+/// As the systemd unit starts it: a user with the rights to become others, folders that are there, a socket that listens.
+#[test]
+fn a_user_with_three_rights_starts_it_and_nobody_has_them_but_launch() {
+    let name = "a_user_with_three_rights_starts_it_and_nobody_has_them_but_launch";
+    let python = std::path::Path::new("/usr/bin/python3");
+    let lacks = rooted::lacks().or((!python.exists()).then_some("it takes /usr/bin/python3"));
+    if let Some(why) = lacks {
+        return left_out(name, why);
+    }
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = |sub: &str| folder.path().join(sub);
+    let dir = folder.path().display().to_string();
+    let port = free_port();
+    fs::write(
+        path("ringmail.toml"),
+        configuration(port, "").replace("{dir}", &dir),
+    )
+    .expect("writable");
+    for (sub, user) in [
+        ("spool", "queue"),
+        ("mail", "local"),
+        ("events", "admin"),
+        ("run", ""),
+    ] {
+        fs::create_dir(path(sub)).expect("writable");
+        let id = Some(id_of(user));
+        std::os::unix::fs::chown(path(sub), id, id).expect("root may");
+    }
+    let rights = "+setuid,+setgid,+setpcap";
+    // What the service manager does.
+    let open_and_execute = format!(
+        "import os,socket,sys\n\
+         s=socket.create_server(('127.0.0.1',{port}))\n\
+         if s.fileno()!=3: os.dup2(s.fileno(),3)\n\
+         os.set_inheritable(3,True)\n\
+         os.environ.update(LISTEN_PID=str(os.getpid()),LISTEN_FDS='1')\n\
+         os.execvp(sys.argv[1],sys.argv[1:])\n"
+    );
+    let mut command = rooted::command_of(
+        folder.path(),
+        &[
+            "setpriv",
+            "--reuid",
+            "61000",
+            "--regid",
+            "61000",
+            "--clear-groups",
+        ],
+        &[
+            "--inh-caps",
+            rights,
+            "--ambient-caps",
+            rights,
+            "/usr/bin/python3",
+            "-c",
+            &open_and_execute,
+        ],
+    );
+    let log = fs::File::create(path("log")).expect("writable");
+    let mut child = command
+        .arg("--config")
+        .arg(path("ringmail.toml"))
+        .arg("run")
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("it starts");
+    let said = || fs::read_to_string(path("log")).unwrap_or_default();
+    let sent = || {
+        let to = ["ann@a.test".to_owned()];
+        let sent = Client::connect(port)
+            .and_then(|mut client| client.send("joe@b.test", &to, b"Subject: x\r\n\r\n"));
+        sent.is_ok_and(|answer| answer.starts_with("250 2.0.0"))
+    };
+    let began = Instant::now();
+    while !sent() {
+        assert!(began.elapsed() < SOON, "{}", said());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let all = tests::children_of(child.id());
+    let (_, launch) = all.first().expect("launch");
+    assert_eq!(status(child.id(), "Uid"), "61000 61000 61000 61000");
+    assert_eq!(status(child.id(), "CapPrm"), "0".repeat(16), "{}", said());
+    assert_eq!(status(child.id(), "CapBnd"), "0".repeat(16));
+    assert_eq!(
+        u64::from_str_radix(&status(*launch, "CapEff"), 16),
+        Ok(0x1C0)
+    );
+    let roles = tests::children_of(*launch);
+    assert_eq!(roles.len(), 6, "{roles:?}");
+    for (role, pid) in roles {
+        let id = id_of(&role);
+        assert_eq!(status(pid, "Uid"), format!("{id} {id} {id} {id}"), "{role}");
+        for set in ["CapPrm", "CapAmb", "CapBnd"] {
+            assert_eq!(status(pid, set), "0".repeat(16), "{role} {set}");
+        }
+    }
+    let told = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(told.is_ok_and(|status| status.success()));
+    assert!(
+        child.wait().is_ok_and(|status| status.success()),
+        "{}",
+        said()
+    );
+}
+
 #[test]
 fn without_users_root_is_told_what_is_missing() {
     let name = "without_users_root_is_told_what_is_missing";

@@ -13,7 +13,8 @@ const TESTS: &str = "package(tests) and (binary(flow) or binary(control) or bina
                      binary(sealed_names) or binary(try_it) or binary(damaged_spool) or test(/dovecot/) or \
                      test(we_send_two_hundred_messages_to_postfix))";
 /// Calls that are rarely made, and when.
-const RARE: [(&str, &str); 7] = [
+const RARE: [(&str, &str); 8] = [
+    ("gettid", "when a role panics"),
     (
         "clock_gettime",
         "where the kernel does not show the time in memory",

@@ -143,6 +143,7 @@ pub const TABLE: &[Row] = &[
         "the end of a thread and of the process",
     ),
     any(Who::All, n::EXIT_GROUP, "the end"),
+    any(Who::All, n::GETTID, "who panicked, for the log"),
     any(Who::All, n::GETRANDOM, "numbers that nobody can guess"),
     // Memory.
     only(

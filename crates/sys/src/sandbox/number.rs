@@ -34,6 +34,7 @@ numbers! {
     GETSOCKNAME = SYS_getsockname
     GETSOCKOPT = SYS_getsockopt
     IOCTL = SYS_ioctl
+    GETTID = SYS_gettid
     LSEEK = SYS_lseek
     MADVISE = SYS_madvise
     MKDIRAT = SYS_mkdirat

@@ -57,7 +57,10 @@ pub fn open_all(config: &Config) -> io::Result<Vec<Open>> {
     for (listener, address) in wanted(config) {
         let is_it = |given: &TcpListener| given.local_addr().is_ok_and(|at| at == address);
         if let Some(at) = given.iter().position(is_it) {
-            open.push(taken(listener, address, given.swap_remove(at)));
+            let socket = given.swap_remove(at);
+            // Whoever opened it may have left it as it was made.
+            socket.set_nonblocking(true)?;
+            open.push(taken(listener, address, socket));
             continue;
         }
         open.push(loop {
