@@ -127,6 +127,16 @@ pub struct Dns {
     pub smtp_port: Option<u16>,
 }
 
+/// RFC 5321 §4.5.4.2: SMTP's port.
+pub const SMTP_PORT: u16 = 25;
+
+impl Dns {
+    /// Where hosts that DNS names listen.
+    pub fn smtp_port(&self) -> u16 {
+        self.smtp_port.unwrap_or(SMTP_PORT)
+    }
+}
+
 /// The control socket's name in the runtime folder.
 pub const CONTROL_SOCKET: &str = "control";
 

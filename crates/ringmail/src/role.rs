@@ -11,11 +11,10 @@ pub mod smtpd;
 pub mod supervisor;
 
 use crate::config::Config;
-use crate::confine::reach::Names;
 use crate::confine::{Layers, Reach, Walls};
 use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
-use crate::drive::dns::Dns;
+use crate::drive::dns::{Dns, Names};
 use crate::drive::edge::{Internet, SpoolFolder, SyncThreads, TcpDoors};
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Role, ToRole};

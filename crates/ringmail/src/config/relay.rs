@@ -2,6 +2,7 @@
 
 mod stranger;
 
+use super::SMTP_PORT;
 use super::options::{Kind, OptionRow, Section, Shape, State};
 use super::read::{self, Value};
 use super::reader::Reader;
@@ -37,9 +38,6 @@ pub(super) const SECTION: Section = Section {
         OptionRow::later("password", "its password, by reference"),
     ],
 };
-
-/// The port of SMTP between servers (RFC 5321 §4.5.4.2).
-pub(super) const SMTP_PORT: u16 = 25;
 
 pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'_>) {
     match row.key {

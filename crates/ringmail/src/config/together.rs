@@ -1,12 +1,12 @@
 //! What no value may make together with others: an alias that leads nowhere, a domain without a postmaster, a
 //! smart host that is ourselves. The policy brain is asked as a session would ask it.
 
+use super::SMTP_PORT;
 use super::aliases;
 use super::log;
 use super::mistakes::Errors;
 use super::nearest::nearest;
 use super::reader::Reader;
-use super::relay::SMTP_PORT;
 use super::{Config, Origin};
 use crate::ipc::spawn::Situation;
 use mail::{Domain, LocalPart, Mailbox, Route};

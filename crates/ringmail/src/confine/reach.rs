@@ -2,8 +2,8 @@
 //! whose reach is another after a reload is started anew, for walls are never taken down.
 
 use crate::config::Config;
+use crate::drive::dns::Names;
 use crate::ipc::spawn::Role;
-use crate::role::relay::SMTP_PORT;
 use mail::LmtpSocket;
 use policy::Deliver;
 use std::collections::BTreeSet;
@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 
 /// The port of DNS (RFC 1035 §4.2).
 const DNS_PORT: u16 = 53;
-/// Largest file of the system that is read for DNS.
-const SYSTEM_OCTETS: u64 = 1024 * 1024;
 
 /// What a role reaches.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,35 +23,6 @@ pub struct Reach {
     pub ports: BTreeSet<u16>,
     /// What it asks name servers by; nothing where it asks none.
     pub names: Option<Names>,
-}
-
-/// What this machine says of names: read before a role loses sight of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
-    /// What `/etc/resolv.conf` says; nothing where the configuration names servers.
-    pub resolv_conf: Option<String>,
-    /// What `/etc/hosts` says.
-    pub hosts: String,
-}
-
-impl Names {
-    /// Reads them; a file that is not there says nothing.
-    pub fn read(config: &Config) -> Self {
-        let own = config.dns.servers.is_empty();
-        Self {
-            resolv_conf: own.then(|| read("/etc/resolv.conf")),
-            hosts: read("/etc/hosts"),
-        }
-    }
-}
-
-fn read(path: &str) -> String {
-    use std::io::Read as _;
-    let mut octets = Vec::new();
-    // What is not there, or cannot be read, names nobody.
-    let _ = std::fs::File::open(path)
-        .and_then(|file| file.take(SYSTEM_OCTETS).read_to_end(&mut octets));
-    String::from_utf8_lossy(&octets).into_owned()
 }
 
 impl Reach {
@@ -116,9 +85,7 @@ impl Reach {
             names: Some(Names::read(config)),
             ..Self::default()
         };
-        reach
-            .ports
-            .insert(config.dns.smtp_port.unwrap_or(SMTP_PORT));
+        reach.ports.insert(config.dns.smtp_port());
         reach
             .ports
             .extend(config.policy.relay_to.iter().map(|host| host.port));

@@ -2,7 +2,7 @@
 //! to say.
 
 use super::edge::{MxRecords, NoAnswer};
-use crate::confine::reach::Names;
+use crate::config::Config;
 use hickory_resolver::Hosts;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -15,6 +15,38 @@ use std::sync::Arc;
 
 /// Most addresses of one host that are tried.
 const ADDRESSES_MAX: usize = 8;
+
+/// Largest file of the system that is read.
+const SYSTEM_OCTETS: u64 = 1024 * 1024;
+
+/// What this machine says of names: read before a role loses sight of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// What `/etc/resolv.conf` says; nothing where the configuration names servers.
+    pub resolv_conf: Option<String>,
+    /// What `/etc/hosts` says.
+    pub hosts: String,
+}
+
+impl Names {
+    /// Reads them; a file that is not there says nothing.
+    pub fn read(config: &Config) -> Self {
+        let own = config.dns.servers.is_empty();
+        Self {
+            resolv_conf: own.then(|| read("/etc/resolv.conf")),
+            hosts: read("/etc/hosts"),
+        }
+    }
+}
+
+fn read(path: &str) -> String {
+    use std::io::Read as _;
+    let mut octets = Vec::new();
+    // What is not there, or cannot be read, names nobody.
+    let _ = std::fs::File::open(path)
+        .and_then(|file| file.take(SYSTEM_OCTETS).read_to_end(&mut octets));
+    String::from_utf8_lossy(&octets).into_owned()
+}
 
 /// A resolver, with its cache.
 pub struct Dns(TokioResolver);

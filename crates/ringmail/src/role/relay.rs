@@ -36,8 +36,6 @@ const ADDRESSES_MAX: usize = 10;
 const IDLE_KEEP: Duration = Duration::from_secs(5);
 /// Connections kept for one destination.
 const IDLE_MAX: usize = 20;
-/// RFC 5321 §4.5.4.2: SMTP's port.
-pub const SMTP_PORT: u16 = 25;
 
 struct Shared {
     config: Config,
@@ -76,7 +74,7 @@ pub async fn run(
     let way = |config: &Config| -> io::Result<_> {
         Ok(Way {
             network: network(config)?,
-            port: config.dns.smtp_port.unwrap_or(SMTP_PORT),
+            port: config.dns.smtp_port(),
             listeners: config.listen.all(),
         })
     };

@@ -2,8 +2,7 @@
 
 use super::Finding;
 use crate::config::Config;
-use crate::confine::reach::Names;
-use crate::drive::dns::Dns;
+use crate::drive::dns::{Dns, Names};
 use crate::drive::edge::NoAnswer;
 use mail::LmtpSocket;
 use policy::Deliver;

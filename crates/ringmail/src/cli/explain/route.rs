@@ -4,10 +4,9 @@
 use super::{Place, STRANGER, print_step};
 use crate::cli::{DONE, NO, TEMPORARY, USAGE};
 use crate::config::Config;
-use crate::confine::reach::Names;
 use crate::drive::connection::refusal_reply;
+use crate::drive::dns::Names;
 use crate::drive::edge::{Internet, Network, NoAnswer};
-use crate::role::relay::SMTP_PORT;
 use clap::Args;
 use mail::{Destination, Domain, ForwardPath, Recipient, ReversePath};
 use policy::{
@@ -228,7 +227,7 @@ fn onward(
     if destination.is_inner() {
         return Onward::Try;
     }
-    let port = config.dns.smtp_port.unwrap_or(SMTP_PORT);
+    let port = config.dns.smtp_port();
     let ourselves = Ourselves {
         listeners: &config.listen.all(),
         is_here: &|ip| network.is_here(ip),

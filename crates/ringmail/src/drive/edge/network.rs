@@ -2,8 +2,7 @@
 
 use super::{MxRecords, Network, NoAnswer, Pending, Stream};
 use crate::config::Config;
-use crate::confine::reach::Names;
-use crate::drive::dns::Dns;
+use crate::drive::dns::{Dns, Names};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use tokio::net::TcpStream;
