@@ -120,6 +120,11 @@ impl Trial {
             .expect("the program runs")
     }
 
+    /// The supervisor's pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Presses Ctrl-C: SIGINT to the whole group. Gives how the program ended.
     pub fn ctrl_c(mut self) -> (ExitStatus, Vec<String>) {
         self.signal("-INT");

@@ -2,10 +2,13 @@
 //! reload brings what the service cannot have by itself.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tests::rooted::{self, id_of};
-use tests::{Client, Program, binary, find_files, free_port, left_out, wait_until};
+use tests::{
+    Client, Program, Trial, binary, children_of, find_files, free_port, left_out, wait_until,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -77,7 +80,6 @@ fn root_is_given_up_and_each_process_is_its_own_user() {
         assert_eq!(status(*pid, "NoNewPrivs"), "1", "{role}");
     }
     let owner = |path: &str| {
-        use std::os::unix::fs::MetadataExt as _;
         let found = fs::metadata(program.folder().join(path)).expect("it is there");
         (found.uid(), found.mode() & 0o777)
     };
@@ -215,7 +217,6 @@ fn root_brings_by_reload_what_the_service_cannot_have_by_itself() {
         .replace("{dir}", &program.folder().display().to_string());
     fs::write(program.config(), text).expect("our own file");
     let permit = |octal| {
-        use std::os::unix::fs::PermissionsExt as _;
         let permissions = fs::Permissions::from_mode(octal);
         fs::set_permissions(program.config(), permissions).expect("our own file");
     };
@@ -262,6 +263,17 @@ fn root_brings_by_reload_what_the_service_cannot_have_by_itself() {
         .status();
     assert!(tried.is_ok_and(|status| !status.success()));
     assert!(program.stop());
+}
+
+/// One that does not outlive its test.
+struct Service(std::process::Child);
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// As the systemd unit starts it: a user with the rights to become others, folders that are there, a socket that listens.
@@ -323,14 +335,13 @@ fn a_user_with_three_rights_starts_it_and_nobody_has_them_but_launch() {
         ],
     );
     let log = fs::File::create(path("log")).expect("writable");
-    let mut child = command
+    let command = command
         .arg("--config")
         .arg(path("ringmail.toml"))
-        .arg("run")
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("it starts");
+        .arg("run");
+    let started = command.stdout(Stdio::null()).stderr(log).spawn();
+    let mut service = Service(started.expect("it starts"));
+    let child = &mut service.0;
     let said = || fs::read_to_string(path("log")).unwrap_or_default();
     let sent = || {
         let to = ["ann@a.test".to_owned()];
@@ -343,7 +354,7 @@ fn a_user_with_three_rights_starts_it_and_nobody_has_them_but_launch() {
         assert!(began.elapsed() < SOON, "{}", said());
         std::thread::sleep(Duration::from_millis(50));
     }
-    let all = tests::children_of(child.id());
+    let all = children_of(child.id());
     let (_, launch) = all.first().expect("launch");
     assert_eq!(status(child.id(), "Uid"), "61000 61000 61000 61000");
     assert_eq!(status(child.id(), "CapPrm"), "0".repeat(16), "{}", said());
@@ -352,7 +363,7 @@ fn a_user_with_three_rights_starts_it_and_nobody_has_them_but_launch() {
         u64::from_str_radix(&status(*launch, "CapEff"), 16),
         Ok(0x1C0)
     );
-    let roles = tests::children_of(*launch);
+    let roles = children_of(*launch);
     assert_eq!(roles.len(), 6, "{roles:?}");
     for (role, pid) in roles {
         let id = id_of(&role);
@@ -398,6 +409,83 @@ fn without_users_root_is_told_what_is_missing() {
     let (code, said) = run("check");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains(missing), "{said}");
+}
+
+#[test]
+fn root_that_could_not_be_given_up_is_refused() {
+    let name = "root_that_could_not_be_given_up_is_refused";
+    if let Some(why) = rooted::lacks() {
+        return left_out(name, why);
+    }
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let config = folder.path().join("ringmail.toml");
+    let dir = folder.path().display().to_string();
+    fs::write(
+        &config,
+        configuration(free_port(), "").replace("{dir}", &dir),
+    )
+    .expect("writable");
+    let without = [
+        "setpriv",
+        "--bounding-set",
+        "-setuid,-setgid,-setpcap",
+        "--",
+    ];
+    let mut command = rooted::command_of(folder.path(), &without, &[]);
+    let output = command.arg("--config").arg(&config).arg("run").output();
+    let output = output.expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("root could not be given up: start it as a plain user"),
+        "{said}"
+    );
+    assert!(!folder.path().join("spool").exists());
+}
+
+#[test]
+fn a_trial_by_root_runs_as_nobody_and_takes_no_folder_of_others() {
+    let name = "a_trial_by_root_runs_as_nobody_and_takes_no_folder_of_others";
+    if let Some(why) = rooted::lacks() {
+        return left_out(name, why);
+    }
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let closed = scratch.path().join("closed");
+    let full = scratch.path().join("full");
+    fs::create_dir(&full).expect("writable");
+    fs::write(full.join("mine"), "").expect("writable");
+    let tried = |folder: &std::path::Path| {
+        let output = Command::new(binary()).arg("try").arg(folder).output();
+        let output = output.expect("it runs");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    // Nobody cannot pass what is above it.
+    let shut = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(scratch.path(), shut).expect("our own");
+    let (code, said) = tried(&closed);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("runs as nobody") && said.contains("name one below /tmp"),
+        "{said}"
+    );
+    let (code, said) = tried(&full);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("name one that is not there yet"), "{said}");
+    assert_eq!(fs::metadata(&full).expect("it is there").uid(), 0);
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(scratch.path(), open).expect("our own");
+    let folder = scratch.path().join("new");
+    let trial = Trial::start(&folder);
+    for (role, pid) in children_of(trial.pid()) {
+        assert_eq!(status(pid, "Uid"), "65534 65534 65534 65534", "{role}");
+    }
+    assert_eq!(fs::metadata(&folder).expect("it is there").uid(), 65_534);
+    assert_eq!(status(trial.pid(), "CapBnd"), "0".repeat(16));
+    let (ended, _) = trial.ctrl_c();
+    assert!(ended.success());
 }
 
 #[test]
