@@ -19,7 +19,7 @@ pub use client::Client;
 pub use left_out::left_out;
 pub use program::{Program, binary, children_of, find_files, wait_until};
 pub use trial::Trial;
-pub use unprivileged::{Unprivileged, service, service_of};
+pub use unprivileged::{SERVICE_ID, Unprivileged, service, service_of};
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -11,6 +11,10 @@ use std::process::{Command, Stdio};
 /// The user who owns nothing, by Debian's and everybody's custom.
 const NOBODY: &str = "65534";
 
+/// Who a service is that root's tests start: neither root nor nobody, so that nobody is a stranger to it. No system gives
+/// ids there out.
+pub const SERVICE_ID: u32 = 61_020;
+
 /// The program for such a user.
 pub struct Unprivileged {
     program: PathBuf,
@@ -59,8 +63,8 @@ impl Unprivileged {
 }
 
 /// A command that starts the program as a service without root, as one that root starts would be with users of its
-/// own, which a machine that runs tests does not have. Where the tests run as root it is nobody, and these folders
-/// become nobody's.
+/// own, which a machine that runs tests does not have. Where the tests run as root it is a user of its own, and these
+/// folders become that user's.
 pub fn service(folders: &[&Path]) -> Command {
     service_of(&binary(), folders)
 }
@@ -71,14 +75,17 @@ pub fn service_of(path: &Path, folders: &[&Path]) -> Command {
     if !root {
         return Command::new(path);
     }
-    let nobody = NOBODY.parse().expect("a number");
     for folder in folders {
-        give(folder, nobody);
+        give(folder, SERVICE_ID);
     }
-    // By its descriptor: nobody may not be able to reach where it lies.
+    // By its descriptor: that user may not be able to reach where it lies.
     let mut command = Command::new("/proc/self/fd/0");
     let file = fs::File::open(path).expect("the program can be read");
-    command.stdin(file).arg0(path).uid(nobody).gid(nobody);
+    command
+        .stdin(file)
+        .arg0(path)
+        .uid(SERVICE_ID)
+        .gid(SERVICE_ID);
     command
 }
 

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tests::rooted::{self, id_of};
-use tests::{Client, Program, binary, find_files, free_port, left_out, wait_until};
+use tests::{Client, Program, SERVICE_ID, binary, find_files, free_port, left_out, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Looks at every process while mail flows.
@@ -50,7 +50,11 @@ fn look(program: &Program, config: &Config, role: Role, pid: u32, by_root: bool)
             ));
         }
     };
-    let id = if by_root { id_of(role.name()) } else { 65_534 };
+    let id = if by_root {
+        id_of(role.name())
+    } else {
+        SERVICE_ID
+    };
     for name in ["Uid", "Gid"] {
         let four = format!("{id} {id} {id} {id}");
         expect(name, line(pid, "status", name), four);
