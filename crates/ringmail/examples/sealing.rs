@@ -54,7 +54,11 @@ async fn measure(folder: &Path) -> io::Result<()> {
             times[times.len() / 2].as_secs_f64() * 1000.0
         };
         let (sealed, bare) = (median(&mut sealed), median(&mut bare));
-        println!("{role:<8} {sealed:>8.2} {bare:>8.2} {:>8.2}", sealed - bare);
+        println!(
+            "{:<8} {sealed:>8.2} {bare:>8.2} {:>8.2}",
+            role.name(),
+            sealed - bare
+        );
     }
     Ok(())
 }
