@@ -13,7 +13,9 @@ const TESTS: &str = "package(tests) and (binary(flow) or binary(control) or bina
                      binary(sealed_names) or binary(try_it) or binary(damaged_spool) or test(/dovecot/) or \
                      test(we_send_two_hundred_messages_to_postfix))";
 /// Calls that are rarely made, and when.
-const RARE: [(&str, &str); 8] = [
+const RARE: [(&str, &str); 10] = [
+    ("sched_yield", "when two threads meet in a channel"),
+    ("sched_getaffinity", "when two threads want memory at once"),
     ("gettid", "when a role panics"),
     (
         "clock_gettime",

@@ -383,6 +383,16 @@ pub const TABLE: &[Row] = &[
         "a segment is taken again; a message into new/",
     ),
     any(Who::Threads, n::EXIT, "the end of a thread"),
+    any(
+        Who::Threads,
+        n::SCHED_YIELD,
+        "a channel between threads that is busy at this instant",
+    ),
+    any(
+        Who::Threads,
+        n::SCHED_GETAFFINITY,
+        "how many heaps two threads that want memory at once may have",
+    ),
     any(Who::One(Role::Queue), n::PWRITE64, "records"),
     any(Who::One(Role::Queue), n::FDATASYNC, "records are durable"),
     any(

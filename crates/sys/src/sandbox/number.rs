@@ -51,6 +51,8 @@ numbers! {
     RECVMSG = SYS_recvmsg
     RESTART_SYSCALL = SYS_restart_syscall
     RT_SIGPROCMASK = SYS_rt_sigprocmask
+    SCHED_GETAFFINITY = SYS_sched_getaffinity
+    SCHED_YIELD = SYS_sched_yield
     SENDMSG = SYS_sendmsg
     SENDTO = SYS_sendto
     SETSOCKOPT = SYS_setsockopt
