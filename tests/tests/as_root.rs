@@ -208,7 +208,9 @@ fn root_brings_by_reload_what_the_service_cannot_have_by_itself() {
         .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("a free port below 1024");
     let more = "[domain.\"b.test\"]\nusers = [\"bob\"]\naliases = { postmaster = \"bob\" }\n\
-                deliver = \"maildir:{dir}/other/{user}\"\n";
+                deliver = \"maildir:{dir}/shared/{domain}/{user}\"\n";
+    // Root's, as /var/mail is: the domain's own folder is made in it.
+    fs::create_dir(program.folder().join("shared")).expect("writable");
     let text = configuration(port, more)
         .replace(
             &format!("mx = [\"127.0.0.1:{port}\"]"),
@@ -241,7 +243,7 @@ fn root_brings_by_reload_what_the_service_cannot_have_by_itself() {
     let answer = client.send("joe@c.test", &to, b"Subject: x\r\n\r\n");
     assert!(answer.expect("an answer").starts_with("250 2.0.0"));
     wait_until("it is delivered", SOON, || {
-        arrived(&program, "other/bob") == 1
+        arrived(&program, "shared/b.test/bob") == 1
     });
     // By itself it cannot even read its file, and says so; nothing changes.
     let status = Command::new("kill")

@@ -82,7 +82,7 @@ fn look(program: &Program, config: &Config, role: Role, pid: u32, by_root: bool)
         _ => "1",
     };
     expect("Threads", line(pid, "status", "Threads"), threads.into());
-    for (of, most, _) in limits::of(role) {
+    for (of, most) in limits::of(role) {
         let (name, unit) = match of {
             Limited::Nofile => ("Max open files", "files"),
             Limited::Nproc => ("Max processes", "processes"),

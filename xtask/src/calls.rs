@@ -13,7 +13,11 @@ const TESTS: &str = "package(tests) and (binary(flow) or binary(control) or bina
                      binary(sealed_names) or binary(try_it) or binary(damaged_spool) or test(/dovecot/) or \
                      test(we_send_two_hundred_messages_to_postfix))";
 /// Calls that are rarely made, and when.
-const RARE: [(&str, &str); 10] = [
+const RARE: [(&str, &str); 11] = [
+    (
+        "getsockname",
+        "where net.ipv4.ip_nonlocal_bind lets anybody bind anything",
+    ),
     ("sched_yield", "when two threads meet in a channel"),
     ("sched_getaffinity", "when two threads want memory at once"),
     ("gettid", "when a role panics"),
@@ -79,15 +83,8 @@ fn look() -> Result<Vec<String>, String> {
         .args(["-ff", "-qq", "-s", "64", "-e", "signal=none", "-o"])
         .arg(folder.join("of"))
         .arg(tools::nextest()?)
-        .args([
-            "nextest",
-            "run",
-            "--workspace",
-            "--locked",
-            "--no-fail-fast",
-            "-E",
-            TESTS,
-        ]);
+        .args(tools::SUITE)
+        .args(["-E", TESTS]);
     if !run(&mut command) {
         return Err("the tests did not pass, or strace(1) is not here".into());
     }

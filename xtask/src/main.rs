@@ -79,15 +79,7 @@ fn test(rest: &[String]) -> ExitCode {
         }
     };
     let mut command = Command::new(nextest);
-    command
-        .args([
-            "nextest",
-            "run",
-            "--workspace",
-            "--locked",
-            "--no-fail-fast",
-        ])
-        .args(rest);
+    command.args(tools::SUITE).args(rest);
     left_out::begin();
     let by_others = !is_ci || by_others(command.get_program());
     let passed = run(&mut command);
@@ -103,19 +95,16 @@ fn test(rest: &[String]) -> ExitCode {
 /// and root in a container without extra rights.
 fn by_others(nextest: &std::ffi::OsStr) -> bool {
     let real_mail = "package(tests) and (binary(kill) or binary(/^interop_/))";
-    let arguments = [
-        "nextest",
-        "run",
-        "--workspace",
-        "--locked",
-        "--no-fail-fast",
-        "-E",
-        real_mail,
-    ];
     ["root", "container"].into_iter().all(|by| {
-        println!("RINGMAIL_TESTS_BY={by} cargo {}", arguments.join(" "));
+        println!(
+            "RINGMAIL_TESTS_BY={by} cargo {} -E {real_mail}",
+            tools::SUITE.join(" ")
+        );
         let mut command = Command::new(nextest);
-        command.args(arguments).env("RINGMAIL_TESTS_BY", by);
+        command
+            .args(tools::SUITE)
+            .args(["-E", real_mail])
+            .env("RINGMAIL_TESTS_BY", by);
         if by == "root" && std::path::Path::new(MEMORY).is_dir() {
             command.env("TMPDIR", MEMORY);
         }
@@ -135,9 +124,9 @@ fn docs() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let pages = "(package(tests) and binary(docs) and test(every_page)) or (package(ringmail) and (test(log_md) or test(confinement_md)))";
+    let pages = "(package(tests) and binary(docs) and test(every_page)) or (package(ringmail) and test(log_md))";
     let mut command = Command::new(nextest);
-    command.args(["nextest", "run", "--workspace", "--locked", "-E", pages]);
+    command.args(tools::SUITE).args(["-E", pages]);
     if run(command.env("UPDATE", "1")) {
         ExitCode::SUCCESS
     } else {

@@ -4,6 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What the test runner is told for the whole suite; a filter may follow.
+pub const SUITE: [&str; 5] = [
+    "nextest",
+    "run",
+    "--workspace",
+    "--locked",
+    "--no-fail-fast",
+];
+
 /// A cargo subcommand that the chores call.
 struct Tool {
     /// Its package and its program.

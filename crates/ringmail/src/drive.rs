@@ -15,3 +15,4 @@ pub mod gateway;
 pub mod holder;
 pub mod maildir;
 pub mod thread;
+pub mod under_way;

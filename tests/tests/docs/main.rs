@@ -1,5 +1,5 @@
-//! What is written of options and commands is what the program has: docs/configuration.md and the manual pages are
-//! made from the table of options and from the definitions of the command line, and compared here.
+//! What is written of options, commands and confinement is what the program has: docs/configuration.md, the manual pages
+//! and docs/confinement.md are made from its tables and from the definitions of the command line, and compared here.
 //!
 //! `cargo xtask docs` writes them.
 
@@ -17,7 +17,8 @@ use tests::left_out;
 type Make = fn() -> String;
 
 /// What is made, and by what.
-const MADE: [(&str, Make); 3] = [
+const MADE: [(&str, Make); 4] = [
+    ("docs/confinement.md", ringmail::confine::page::markdown),
     ("docs/configuration.md", markdown::configuration),
     ("docs/man/ringmail.toml.5", page::ringmail_toml),
     ("docs/man/ringmail.8", command::ringmail),
@@ -121,4 +122,32 @@ fn the_manual_pages_are_set_without_a_warning() {
         let said = String::from_utf8_lossy(&set.stderr);
         assert!(set.status.success() && said.is_empty(), "{name}: {said}");
     }
+}
+
+/// The threat model is worth what its tests are: each that it names is there.
+#[test]
+fn every_claim_of_the_threat_model_names_a_test_that_is_there() {
+    let page = fs::read_to_string(root().join("docs/threat-model.md")).expect("it is there");
+    let claims = page
+        .lines()
+        .skip_while(|line| !line.starts_with("| claim |"))
+        .skip(2);
+    let (mut named, mut missing) = (0, Vec::new());
+    for line in claims {
+        let tests = line.rsplit('|').nth(1).unwrap_or_default();
+        // Between backticks: a path, or what else names a test.
+        for name in tests
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| name.contains('/'))
+        {
+            named += 1;
+            if !root().join(name).exists() {
+                missing.push(name.to_owned());
+            }
+        }
+    }
+    assert!(named > 15, "only {named} paths");
+    assert!(missing.is_empty(), "not there: {missing:?}");
 }

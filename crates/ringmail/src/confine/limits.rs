@@ -13,8 +13,8 @@ const FILE: u64 = 4096 * MIB;
 /// The largest file of the event store, and room for a last line.
 const EVENTS_FILE: u64 = 32 * MIB;
 
-/// A role's limits: what of, how much, and why.
-pub fn of(role: Role) -> [(Limited, u64, &'static str); 7] {
+/// A role's limits. Those of processes are beside what runs when the last wall closes: none is started then.
+pub fn of(role: Role) -> [(Limited, u64); 7] {
     let (files, memory, file) = match role {
         Role::Policy => (64, 256 * MIB, 0),
         Role::Admin => (256, 256 * MIB, EVENTS_FILE),
@@ -24,20 +24,12 @@ pub fn of(role: Role) -> [(Limited, u64, &'static str); 7] {
         Role::Queue | Role::Smtpd => (65_536, 4096 * MIB, FILE),
     };
     [
-        (Limited::Nofile, files, "descriptors"),
-        (Limited::Data, memory, "octets of memory"),
-        (Limited::Fsize, file, "octets of a file that is written"),
-        (
-            Limited::Nproc,
-            0,
-            "threads and processes, beside those that run",
-        ),
-        (
-            Limited::Memlock,
-            0,
-            "octets of memory that stay out of swap",
-        ),
-        (Limited::Msgqueue, 0, "octets of message queues"),
-        (Limited::Sigpending, SIGNALS, "signals that wait"),
+        (Limited::Nofile, files),
+        (Limited::Data, memory),
+        (Limited::Fsize, file),
+        (Limited::Nproc, 0),
+        (Limited::Memlock, 0),
+        (Limited::Msgqueue, 0),
+        (Limited::Sigpending, SIGNALS),
     ]
 }

@@ -51,12 +51,13 @@ impl Reach {
 
     fn of_mailboxes(config: &Config) -> Self {
         let mut reach = Self::default();
-        let rules = config.policy.domains.values();
         let mut bases = BTreeSet::new();
-        for deliver in rules.map(|rule| &rule.deliver) {
-            match deliver {
+        for (domain, rule) in &config.policy.domains {
+            match &rule.deliver {
+                // The domain's own, so that what else lies beside it is out of reach.
                 Deliver::Maildir(template) => {
-                    bases.insert(base(template));
+                    let name = domain.name().unwrap_or("{domain}");
+                    bases.insert(fixed(&template.replace("{domain}", name)));
                 }
                 Deliver::Lmtp(LmtpSocket::Unix(path)) => {
                     let folder = Path::new(&**path).parent().unwrap_or(Path::new("/"));
@@ -71,7 +72,7 @@ impl Reach {
                 Deliver::Mx => {}
             }
         }
-        bases.extend(config.policy.any_domain.as_deref().map(base));
+        bases.extend(config.policy.any_domain.as_deref().map(fixed));
         let within = |path: &PathBuf| path.ancestors().skip(1).any(|above| bases.contains(above));
         reach.folders = bases.iter().filter(|path| !within(path)).cloned().collect();
         if reach.names.is_some() {
@@ -105,16 +106,12 @@ fn dns_ports(config: &Config) -> BTreeSet<u16> {
     }
 }
 
-/// The folder that all Maildirs of a template lie in: what stands before its first field.
-fn base(template: &str) -> PathBuf {
-    let fixed = template.find('{').map_or(template, |at| &template[..at]);
-    let folder = fixed.rfind('/').map_or("", |at| &fixed[..at]);
-    let folder = if template.contains('{') {
-        folder
-    } else {
-        template
-    };
-    PathBuf::from(if folder.is_empty() { "/" } else { folder })
+/// The folder that all Maildirs of a template lie in: what stands before its first name that changes.
+pub fn fixed(template: &str) -> PathBuf {
+    let before = template.split('{').next().unwrap_or_default();
+    let end = before.rfind('/').unwrap_or(0);
+    // A template begins below the root: config says so.
+    PathBuf::from(&before[..end.max(1)])
 }
 
 #[cfg(test)]
@@ -138,7 +135,10 @@ mod tests {
                  [domain.\"d.example\"]\nusers = [\"u\", \"postmaster\"]\ndeliver = \"lmtp:127.0.0.1:24\"\n",
             ),
         );
-        assert_eq!(reach.folders, ["/srv/mail".into()].into());
+        assert_eq!(
+            reach.folders,
+            ["/srv/mail/a.example".into(), "/srv/mail/b".into()].into()
+        );
         assert_eq!(reach.sockets, ["/run/dovecot".into()].into());
         assert_eq!((reach.ports, reach.names), ([24].into(), None));
     }

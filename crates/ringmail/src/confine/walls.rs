@@ -96,11 +96,6 @@ impl Walls {
         });
     }
 
-    /// Why a folder that the role keeps is not there.
-    pub fn absent(&self) -> Option<&(PathBuf, io::Error)> {
-        self.absent.first()
-    }
-
     /// Those of the folders that can be had.
     fn present<'a>(
         &mut self,
@@ -155,6 +150,6 @@ fn limit(role: Role) -> io::Result<()> {
         matches!(of, Limited::Nproc) || (matches!(of, Limited::Fsize) && sandbox::logs_to_a_file())
     };
     let now = limits::of(role);
-    let mut now = now.iter().filter(|(of, ..)| !later(*of));
-    now.try_for_each(|(of, most, _)| sandbox::limit(*of, *most))
+    let mut now = now.iter().filter(|(of, _)| !later(*of));
+    now.try_for_each(|(of, most)| sandbox::limit(*of, *most))
 }

@@ -4,54 +4,17 @@
 
 use super::arrow::{Heard, Receiver, Sender};
 use super::client::{Source, SourceContent};
+use super::under_way::UnderWay;
 use crate::ipc::deliver::{Attempt, Ended};
 use mail::{Ending, Host};
-use std::cell::Cell;
 use std::fs::File;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// How long attempts that are under way may go on when the role is told to end.
-const STOP_WAIT: Duration = Duration::from_secs(5);
-
-/// Counts the attempts under way of all arrows.
-#[derive(Default)]
-pub struct UnderWay {
-    count: Cell<usize>,
-    stopping: Cell<bool>,
-    ended: Notify,
-}
-
-/// One attempt that is under way.
-struct Counted(Rc<UnderWay>);
-
-impl UnderWay {
-    /// Begins no more and waits for those that are under way, for a time: the end of one that is cut off is not
-    /// known, and it is made again.
-    pub async fn finish(&self) {
-        self.stopping.set(true);
-        let all_ended = async {
-            while self.count.get() > 0 {
-                self.ended.notified().await;
-            }
-        };
-        let _ = tokio::time::timeout(STOP_WAIT, all_ended).await;
-    }
-
-    fn one(self: &Rc<Self>) -> Counted {
-        self.count.set(self.count.get() + 1);
-        Counted(Rc::clone(self))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        self.0.ended.notify_one();
-    }
-}
+/// How long attempts that are under way may go on when the role is told to end: the end of one that is cut off is not
+/// known, and it is made again.
+pub const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// Takes attempts until the arrow ends. `attempt` makes one: where it ended, and outcomes by recipient number;
 /// recipients that it does not name stay undecided.
@@ -69,7 +32,7 @@ pub async fn serve<F>(
             biased;
             heard = receiver.hear() => {
                 let Some(heard) = heard else { return };
-                if under_way.stopping.get() {
+                if under_way.is_ending() {
                     // Never begun: queue gives it to whoever comes next.
                     continue;
                 }

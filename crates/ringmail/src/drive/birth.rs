@@ -36,9 +36,9 @@ impl Birth {
     /// In the role: the first order, before its story begins; [`Birth::orders`] gives it once more. `None` when the
     /// supervisor is gone.
     pub async fn foresee(&self) -> io::Result<Option<ToRole>> {
-        match self.hear().await? {
+        match self.hear::<ToRole>().await? {
             Some((order, None)) => {
-                self.0.foreseen.replace(Some(ToRole::clone(&order)));
+                self.0.foreseen.replace(Some(order.clone()));
                 Ok(Some(order))
             }
             Some((_, Some(_))) => Err(io::Error::other(Misbehaved("orders with a descriptor"))),

@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
-/// Makes a folder and those above it that are missing, for its owner alone; each that was made is durable, name and all.
+/// Makes a folder and those above it that are missing, for its owner alone. It is durable then, and so is each above it:
+/// one that is merely there may have been made by a process that died before its sync.
 pub fn make(folder: &Path) -> io::Result<()> {
     make_with(folder, 0o700)
 }
@@ -26,12 +27,12 @@ fn make_with(folder: &Path, mode: u32) -> io::Result<()> {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        if let Some(above) = path.parent() {
-            match File::open(above).and_then(|above| above.sync_all()) {
-                // One that we may not open is none that we made something in.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                result => result?,
-            }
+    }
+    for above in folder.ancestors() {
+        match File::open(above).and_then(|above| above.sync_all()) {
+            // One that we may not open is none that we made something in.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            result => result?,
         }
     }
     Ok(())

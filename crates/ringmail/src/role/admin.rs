@@ -10,6 +10,7 @@ mod events;
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
+use crate::drive::under_way::UnderWay;
 use crate::event::{self, Event};
 use crate::ipc::control::{Answer, Request};
 use crate::ipc::spawn::{Arrow, FromRole, Listener, ToRole};
@@ -22,7 +23,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::UnixListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 /// How long queue or the supervisor may take to answer.
@@ -42,9 +43,7 @@ struct Shared {
     /// Questions to the supervisor, by token.
     supervisor: RefCell<HashMap<u64, oneshot::Sender<Answered>>>,
     tokens: Cell<u64>,
-    commands: Cell<usize>,
-    /// A command ended.
-    ended: Notify,
+    commands: Rc<UnderWay>,
 }
 
 /// The role's story.
@@ -55,8 +54,7 @@ pub async fn run(birth: Birth, clock: Clock) -> io::Result<()> {
         asked: RefCell::default(),
         supervisor: RefCell::default(),
         tokens: Cell::new(0),
-        commands: Cell::new(0),
-        ended: Notify::new(),
+        commands: Rc::default(),
     });
     let events = Events::start(clock)?;
     let mut door: Option<AbortHandle> = None;
@@ -101,12 +99,7 @@ pub async fn run(birth: Birth, clock: Clock) -> io::Result<()> {
             _ => return Err(io::Error::other("an order that admin cannot have")),
         }
     }
-    let all_ended = async {
-        while shared.commands.get() > 0 {
-            shared.ended.notified().await;
-        }
-    };
-    let _ = tokio::time::timeout(STOP_WAIT, all_ended).await;
+    shared.commands.finish(STOP_WAIT).await;
     events.take_what_is_left();
     Ok(())
 }
@@ -129,7 +122,7 @@ async fn listen(shared: Rc<Shared>, listener: UnixListener) {
                 let ours = rustix::process::geteuid().as_raw();
                 let trusted =
                     sys::socket::peer_uid(&stream).is_ok_and(|uid| uid == 0 || uid == ours);
-                if trusted && shared.commands.get() < COMMANDS_MAX {
+                if trusted && shared.commands.count() < COMMANDS_MAX {
                     let Ok(stream) = stream.into_std() else {
                         continue;
                     };
@@ -152,7 +145,7 @@ async fn serve(shared: Rc<Shared>, stream: OwnedFd) {
     let Ok((sender, mut receiver)) = arrow::open::<Answer, Request>(stream) else {
         return;
     };
-    shared.commands.set(shared.commands.get() + 1);
+    let _command = shared.commands.one();
     while let Some(heard) = receiver.hear().await {
         let (answer, tail) = shared
             .answer(heard.head)
@@ -162,8 +155,6 @@ async fn serve(shared: Rc<Shared>, stream: OwnedFd) {
             break;
         }
     }
-    shared.commands.set(shared.commands.get() - 1);
-    shared.ended.notify_one();
 }
 
 impl Shared {

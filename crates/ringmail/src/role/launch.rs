@@ -109,7 +109,7 @@ fn start(
 ) -> Told {
     let failed = |error: io::Error| Told::Failed(role, error.raw_os_error().unwrap_or(0));
     if started.contains_key(&role) {
-        return Told::Failed(role, libc_ebusy());
+        return Told::Failed(role, rustix::io::Errno::BUSY.raw_os_error());
     }
     let ids = users.of_role(role);
     let child = match sys::process::start_role(&["role", role.name()], birth.as_fd(), Some(ids)) {
@@ -127,10 +127,6 @@ fn start(
         Some(Err(error)) => failed(error.into()),
         None => failed(io::ErrorKind::InvalidInput.into()),
     }
-}
-
-fn libc_ebusy() -> i32 {
-    rustix::io::Errno::BUSY.raw_os_error()
 }
 
 fn bury(supervisor: &OwnedFd, started: &mut BTreeMap<Role, Started>, role: Role) -> io::Result<()> {

@@ -11,6 +11,7 @@ use crate::drive::client::{Connection, Source, Went};
 use crate::drive::clock::Clock;
 use crate::drive::edge::Mailboxes;
 use crate::drive::maildir::Delivery;
+use crate::drive::under_way::UnderWay;
 use crate::drive::{arrow, attempts};
 use crate::event::{self, Event};
 use crate::ipc::deliver::Attempt;
@@ -39,7 +40,7 @@ struct Shared {
 /// The role's story.
 pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io::Result<()> {
     let mut shared = None;
-    let under_way = Rc::new(attempts::UnderWay::default());
+    let under_way = Rc::new(UnderWay::default());
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
             (
@@ -74,7 +75,7 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
             }
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, ..) => {
-                under_way.finish().await;
+                under_way.finish(attempts::STOP_WAIT).await;
                 break;
             }
             _ => return Err(io::Error::other("an order that local cannot have")),

@@ -9,6 +9,7 @@ use crate::drive::birth::Birth;
 use crate::drive::client::{Connection, Source, Went};
 use crate::drive::clock::Clock;
 use crate::drive::edge::{Network, NoAnswer};
+use crate::drive::under_way::UnderWay;
 use crate::drive::{arrow, attempts};
 use crate::event::{self, Event};
 use crate::ipc::deliver::Attempt;
@@ -79,7 +80,7 @@ pub async fn run(
         })
     };
     let mut shared: Option<Rc<Shared>> = None;
-    let under_way = Rc::new(attempts::UnderWay::default());
+    let under_way = Rc::new(UnderWay::default());
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
             (
@@ -120,7 +121,7 @@ pub async fn run(
             }
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, ..) => {
-                under_way.finish().await;
+                under_way.finish(attempts::STOP_WAIT).await;
                 break;
             }
             _ => return Err(io::Error::other("an order that relay cannot have")),

@@ -15,6 +15,7 @@ use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
 use crate::drive::connection::{self, Setting};
 use crate::drive::edge::{Door, Doors, Stream};
+use crate::drive::under_way::UnderWay;
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, ToQueue};
 use crate::ipc::judge::{self, Judged};
@@ -30,7 +31,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How long queue or policy may take to answer. The reply to the end of content must come before a client gives
 /// up and sends again (RFC 1047); RFC 5321 §4.5.3.2.6 lets it wait ten minutes, many wait five or fewer.
@@ -60,11 +61,9 @@ struct Shared {
     policy: Asking<judge::Question, Judged>,
     tokens: Cell<u64>,
     room: Cell<bool>,
-    sessions: Cell<usize>,
+    sessions: Rc<UnderWay>,
     /// Becomes true when the service stops.
     stop: watch::Sender<bool>,
-    /// A session ended.
-    ended: Notify,
 }
 
 /// The role's story: orders, arrows and listeners in; then sessions until it is told to stop.
@@ -136,9 +135,8 @@ impl Shared {
             policy: Asking::new(),
             tokens: Cell::new(clock.now_micros()),
             room: Cell::new(true),
-            sessions: Cell::new(0),
+            sessions: Rc::default(),
             stop: watch::Sender::new(false),
-            ended: Notify::new(),
         }
     }
 
@@ -159,12 +157,7 @@ impl Shared {
     async fn stop(&self) {
         self.close_doors();
         self.stop.send_replace(true);
-        let all_ended = async {
-            while self.sessions.get() > 0 {
-                self.ended.notified().await;
-            }
-        };
-        let _ = tokio::time::timeout(STOP_WAIT, all_ended).await;
+        self.sessions.finish(STOP_WAIT).await;
     }
 
     fn token(&self) -> u64 {
@@ -231,7 +224,8 @@ async fn listen(shared: Rc<Shared>, door: Box<dyn Door>, kind: Listener) {
 
 /// One session: from connection to log line.
 async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: Listener) {
-    shared.sessions.set(shared.sessions.get() + 1);
+    // Ends last, so that a stop that waits for it finds its line written.
+    let _session = shared.sessions.one();
     let token = shared.token();
     let settings = Rc::clone(&shared.settings.borrow());
     let setting = Setting {
@@ -254,7 +248,4 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
         accepted: desk.messages(),
         helo: helo.unwrap_or_default(),
     });
-    // Last, so that a stop that waits for this finds its line written.
-    shared.sessions.set(shared.sessions.get() - 1);
-    shared.ended.notify_one();
 }

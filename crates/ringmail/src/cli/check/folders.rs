@@ -2,13 +2,14 @@
 
 use super::Finding;
 use crate::config::Config;
+use crate::confine::reach::fixed;
 use crate::drive::holder;
 use mail::{Destination, LocalPart, Mailbox, Route};
 use policy::{Deliver, Policy, Users};
 use rustix::fs::{Access, AtFlags, CWD};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file systems that are gone after a power cut: tmpfs and ramfs, as statfs(2) names them.
 const FORGETFUL: [u64; 2] = [0x0102_1994, 0x8584_58F6];
@@ -194,14 +195,6 @@ fn maildirs(config: &Config, findings: &mut Vec<Finding>) {
             }
         }
     }
-}
-
-/// The part of a template before its first name that changes.
-fn fixed(template: &str) -> PathBuf {
-    let before = template.split('{').next().unwrap_or_default();
-    let end = before.rfind('/').unwrap_or(0);
-    // A template begins below the root: config says so.
-    PathBuf::from(&before[..end.max(1)])
 }
 
 #[cfg(test)]

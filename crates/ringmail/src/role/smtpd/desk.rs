@@ -69,7 +69,7 @@ impl Desk {
 
 impl connection::Desk for Desk {
     fn connect(&mut self) -> Answer {
-        if self.shared.sessions.get() > self.settings.sessions_max {
+        if self.shared.sessions.count() > self.settings.sessions_max {
             let peer_ip = self.peer.to_string();
             event::say(&Event::SessionRefused {
                 peer_ip,

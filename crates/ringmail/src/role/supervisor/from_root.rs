@@ -1,12 +1,11 @@
 //! What root brings by `ringmail reload`: heard from nobody but root, by the kernel's word.
 
 use super::Happened;
-use super::listeners::Open;
+use super::listeners::{self, Open};
 use crate::drive::arrow::{self, Sender};
 use crate::drive::birth::CONFIGURATION_OCTETS;
 use crate::event::{self, Event};
 use crate::ipc::reload::{Answer, Brought, SOCKETS_MAX};
-use crate::ipc::spawn::Role;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -15,6 +14,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 /// How long root may take to bring everything.
 const BRING_WAIT: Duration = Duration::from_secs(10);
+
+/// The pause after a connection that could not be taken.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// All that was brought, and whom to answer.
 pub struct Brings {
@@ -32,7 +34,15 @@ pub async fn listen(socket: OwnedFd, happened: UnboundedSender<Happened>) -> io:
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, or root went before it was accepted: never the end.
+                trouble(&error);
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
         if !sys::socket::peer_uid(&stream).is_ok_and(|uid| uid == 0) {
             continue;
         }
@@ -43,12 +53,16 @@ pub async fn listen(socket: OwnedFd, happened: UnboundedSender<Happened>) -> io:
                     return Ok(());
                 }
             }
-            Err(error) => event::say(&Event::Trouble {
-                place: "reload",
-                cause: error.to_string(),
-            }),
+            Err(error) => trouble(&error),
         }
     }
+}
+
+fn trouble(error: &io::Error) {
+    event::say(&Event::Trouble {
+        place: "reload",
+        cause: error.to_string(),
+    });
 }
 
 async fn hear(stream: UnixStream) -> io::Result<Brings> {
@@ -57,13 +71,7 @@ async fn hear(stream: UnixStream) -> io::Result<Brings> {
     while let Some(heard) = receiver.hear().await {
         match (heard.head, heard.fd) {
             (Brought::Socket(listener, address), Some(socket)) if sockets.len() < SOCKETS_MAX => {
-                sockets.push(Open {
-                    role: Role::Smtpd,
-                    listener,
-                    address: Some(address),
-                    shown: address.to_string(),
-                    socket,
-                });
+                sockets.push(listeners::taken(listener, address, socket));
             }
             (Brought::Text, None) if text.len() + heard.tail.len() <= CONFIGURATION_OCTETS => {
                 text.extend_from_slice(&heard.tail);

@@ -60,7 +60,7 @@ pub fn open_all(config: &Config) -> io::Result<Vec<Open>> {
             let socket = given.swap_remove(at);
             // Whoever opened it may have left it as it was made.
             socket.set_nonblocking(true)?;
-            open.push(taken(listener, address, socket));
+            open.push(taken(listener, address, socket.into()));
             continue;
         }
         open.push(loop {
@@ -82,14 +82,14 @@ pub fn open_all(config: &Config) -> io::Result<Vec<Open>> {
     Ok(open)
 }
 
-/// One that the service manager opened.
-fn taken(listener: Listener, address: SocketAddr, socket: TcpListener) -> Open {
+/// One that somebody else opened for us.
+pub fn taken(listener: Listener, address: SocketAddr, socket: OwnedFd) -> Open {
     Open {
         role: Role::Smtpd,
         listener,
         address: Some(address),
         shown: address.to_string(),
-        socket: socket.into(),
+        socket,
     }
 }
 
