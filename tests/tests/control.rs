@@ -426,6 +426,35 @@ fn mail_flows_when_events_cannot_be_kept() {
 }
 
 #[test]
+fn a_role_that_does_not_end_when_it_must_be_another_is_ended() {
+    let port = free_port();
+    let text = configuration(port, "\"ann\"", "");
+    let program = Program::start(&text);
+    let local = || {
+        let roles = program.roles().into_iter();
+        let mut pids = roles
+            .filter(|(role, _)| role == "local")
+            .map(|(_, pid)| pid);
+        pids.next()
+    };
+    let stuck = local().unwrap();
+    kill(stuck.into(), "-STOP");
+    write(&program, &text.replace("/mail/{user}", "/other/{user}"));
+    let (code, out, err) = run(&program, &["reload"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("local has not taken it yet"), "{out}");
+    wait_until("another local is there", SOON, || {
+        local().is_some_and(|pid| pid != stuck)
+    });
+    let mut client = Client::connect(port).unwrap();
+    let answer = client.send("joe@b.test", &["ann@a.test".into()], b"Subject: x\r\n\r\n");
+    assert!(answer.unwrap().starts_with("250 2.0.0"));
+    wait_until("it is delivered", SOON, || {
+        find_files(&program.folder().join("other/ann/new")).len() == 1
+    });
+}
+
+#[test]
 fn no_session_notices_that_the_configuration_is_read_anew_under_load() {
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     let port = free_port();

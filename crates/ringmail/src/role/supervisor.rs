@@ -4,6 +4,7 @@
 //! It takes its orders from its own file and from signals; admin may ask it two things (`ipc::supervise`), and
 //! neither question carries anything that it goes by.
 
+mod confinement;
 mod from_root;
 pub mod listeners;
 mod nursery;
@@ -92,8 +93,8 @@ struct Process {
     missing: Vec<Missing>,
     /// Folders that it should see and that were not there.
     absent: Vec<PathBuf>,
-    /// It was told to end so that it can be started anew.
-    renewed: bool,
+    /// It was told to end so that it can be started anew; one that has not by then is ended.
+    renewed: Option<Instant>,
 }
 
 impl Process {
@@ -159,7 +160,7 @@ pub async fn run(
         stand: Vec::new(),
         missing: Vec::new(),
         absent: Vec::new(),
-        renewed: false,
+        renewed: None,
     };
     let mut supervisor = Supervisor {
         start,
@@ -198,8 +199,8 @@ pub async fn run(
         let look = supervisor.processes.values().any(|p| !p.absent.is_empty());
         let look = look.then(|| Instant::now() + ABSENT_LOOK);
         let watchdog = watchdog.map(|longest| Instant::now() + longest);
-        let next = next.into_iter().chain(answer).chain(look).chain(watchdog);
-        let next = next.min();
+        let others = [answer, look, watchdog, supervisor.end_renewed()];
+        let next = next.into_iter().chain(others.into_iter().flatten()).min();
         let next = next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
         tokio::select! {
             _ = term.recv() => break,
@@ -251,7 +252,7 @@ impl Supervisor {
             process.stand.clear();
             process.missing.clear();
             process.absent.clear();
-            if std::mem::take(&mut process.renewed) {
+            if process.renewed.take().is_some() {
                 process.start_at = Instant::now();
                 continue;
             }
@@ -374,65 +375,6 @@ impl Supervisor {
                 cause: format!("{role}: {error}"),
             });
         }
-    }
-
-    /// Tells a role to end, because what it may reach is another now, and to be started at once.
-    fn renew(&mut self, role: Role, cause: &'static str) {
-        let Some(process) = self.processes.get_mut(&role) else {
-            return;
-        };
-        let Some((child, _)) = &process.child else {
-            return;
-        };
-        event::say(&Event::RoleRenewed {
-            process: role.name(),
-            pid: child.id(),
-            cause,
-        });
-        process.renewed = true;
-        process.begun += 1;
-        process.absent.clear();
-        self.tell(role, &ToRole::Stop, None);
-    }
-
-    /// Starts roles anew that lack a folder which is there now.
-    fn look_for_absent(&mut self) {
-        let found = |process: &Process| process.absent.iter().any(|folder| folder.is_dir());
-        let roles = self.processes.iter().filter(|(_, process)| found(process));
-        for role in roles.map(|(role, _)| *role).collect::<Vec<_>>() {
-            self.renew(role, "a folder that was absent is there");
-        }
-    }
-
-    /// Takes note of how a role is confined. With `sandbox = "required"` nothing may be missing.
-    fn confined(
-        &mut self,
-        role: Role,
-        said: (Vec<Layer>, Vec<Missing>, Vec<PathBuf>),
-    ) -> Option<FromRole> {
-        let process = self.processes.get_mut(&role)?;
-        let pid = process.child.as_ref().map_or(0, |(child, _)| child.id());
-        (process.stand, process.missing, process.absent) = said;
-        for missing in &process.missing {
-            event::say(&Event::RoleUnconfined {
-                process: role.name(),
-                pid,
-                layer: missing.layer.name(),
-                cause: missing.cause.clone(),
-            });
-        }
-        let unmet = self.unmet(&self.start.config)?;
-        Some(FromRole::Hopeless(unmet))
-    }
-
-    /// What a configuration demands of confinement and does not have here.
-    fn unmet(&self, config: &Config) -> Option<String> {
-        let mut missing = self.processes.iter();
-        let missing = missing.find_map(|(role, process)| Some((role, process.missing.first()?)));
-        let (role, Missing { layer, cause }) = missing.filter(|_| config.sandbox_required)?;
-        Some(format!(
-            "sandbox = \"required\", and {role} would go without {layer}: {cause}"
-        ))
     }
 
     fn said(&mut self, role: Role, pid: u32, said: Option<FromRole>) -> Option<FromRole> {

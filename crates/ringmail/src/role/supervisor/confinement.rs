@@ -1,0 +1,85 @@
+//! How the roles are confined, by their own words, and their renewal: walls are never taken down, so that a role which may
+//! reach other places than before is ended in order and started anew.
+
+use super::{STOP_WAIT, Supervisor};
+use crate::config::Config;
+use crate::confine::{Layer, Missing};
+use crate::event::{self, Event};
+use crate::ipc::spawn::{FromRole, Role, ToRole};
+use std::path::PathBuf;
+use tokio::time::Instant;
+
+impl Supervisor {
+    /// Tells a role to end, because what it may reach is another now, and to be started at once.
+    pub(super) fn renew(&mut self, role: Role, cause: &'static str) {
+        let Some(process) = self.processes.get_mut(&role) else {
+            return;
+        };
+        let Some((child, _)) = &process.child else {
+            return;
+        };
+        event::say(&Event::RoleRenewed {
+            process: role.name(),
+            pid: child.id(),
+            cause,
+        });
+        process.renewed.get_or_insert(Instant::now() + STOP_WAIT);
+        process.begun += 1;
+        process.absent.clear();
+        self.tell(role, &ToRole::Stop, None);
+    }
+
+    /// Ends roles that were told to end and do not; gives when to look again.
+    pub(super) fn end_renewed(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut next = None;
+        for process in self.processes.values_mut() {
+            match (process.renewed, &mut process.child) {
+                (Some(deadline), Some((child, _))) if deadline <= now => self.nursery.kill(child),
+                (Some(deadline), Some(_)) => next = next.into_iter().chain([deadline]).min(),
+                _ => {}
+            }
+        }
+        next
+    }
+
+    /// Starts roles anew that lack a folder which is there now.
+    pub(super) fn look_for_absent(&mut self) {
+        let found = |process: &super::Process| process.absent.iter().any(|folder| folder.is_dir());
+        let roles = self.processes.iter().filter(|(_, process)| found(process));
+        for role in roles.map(|(role, _)| *role).collect::<Vec<_>>() {
+            self.renew(role, "a folder that was absent is there");
+        }
+    }
+
+    /// Takes note of how a role is confined. With `sandbox = "required"` nothing may be missing.
+    pub(super) fn confined(
+        &mut self,
+        role: Role,
+        said: (Vec<Layer>, Vec<Missing>, Vec<PathBuf>),
+    ) -> Option<FromRole> {
+        let process = self.processes.get_mut(&role)?;
+        let pid = process.child.as_ref().map_or(0, |(child, _)| child.id());
+        (process.stand, process.missing, process.absent) = said;
+        for missing in &process.missing {
+            event::say(&Event::RoleUnconfined {
+                process: role.name(),
+                pid,
+                layer: missing.layer.name(),
+                cause: missing.cause.clone(),
+            });
+        }
+        let unmet = self.unmet(&self.start.config)?;
+        Some(FromRole::Hopeless(unmet))
+    }
+
+    /// What a configuration demands of confinement and does not have here.
+    pub(super) fn unmet(&self, config: &Config) -> Option<String> {
+        let mut missing = self.processes.iter();
+        let missing = missing.find_map(|(role, process)| Some((role, process.missing.first()?)));
+        let (role, Missing { layer, cause }) = missing.filter(|_| config.sandbox_required)?;
+        Some(format!(
+            "sandbox = \"required\", and {role} would go without {layer}: {cause}"
+        ))
+    }
+}
