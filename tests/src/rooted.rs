@@ -12,11 +12,12 @@ use std::sync::OnceLock;
 /// The first of the users' ids; the others follow, in the order of [`USERS`]. No system gives ids there out.
 pub const FIRST_ID: u32 = 61_000;
 /// The users, in the order of their ids.
-pub const USERS: [&str; 8] = [
+pub const USERS: [&str; 9] = [
     "ringmail",
     "ringmail-launch",
     "ringmail-queue",
     "ringmail-policy",
+    "ringmail-keys",
     "ringmail-local",
     "ringmail-relay",
     "ringmail-admin",

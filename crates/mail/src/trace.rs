@@ -20,6 +20,8 @@ pub struct Received {
     pub by: Box<str>,
     /// Whether it came by ESMTP (EHLO) or SMTP (HELO), RFC 3848.
     pub extended: bool,
+    /// Whether it came under TLS, RFC 3848.
+    pub secure: bool,
 }
 
 impl Received {
@@ -29,7 +31,12 @@ impl Received {
             IpAddr::V4(address) => format!("[{address}]"),
             IpAddr::V6(address) => format!("[IPv6:{address}]"),
         };
-        let with = if self.extended { "ESMTP" } else { "SMTP" };
+        let with = match (self.extended, self.secure) {
+            (true, true) => "ESMTPS",
+            (true, false) => "ESMTP",
+            // RFC 3848 has no word for TLS without EHLO.
+            (false, _) => "SMTP",
+        };
         format!(
             "Received: from {} ({literal})\r\n\tby {} with {with} id {queue_id};\r\n\t{}\r\n",
             Harmless(&self.hello),
@@ -64,6 +71,7 @@ mod tests {
             peer: "192.0.2.1".parse().unwrap(),
             by: "mx.test".into(),
             extended: true,
+            secure: false,
         };
         assert_eq!(
             received.field(QueueId::from_u64(1), Time::from_secs(0)),

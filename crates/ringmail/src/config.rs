@@ -2,6 +2,7 @@
 //! its line and a way out. There is no half-valid configuration, and none can make an open relay.
 
 mod aliases;
+mod cert;
 mod changes;
 mod dns;
 mod domain;
@@ -24,6 +25,7 @@ mod together;
 mod top;
 mod try_it;
 
+pub use cert::Cert;
 pub use changes::{Changed, changes};
 pub use examples::{EXAMPLES, Example};
 pub use file::{FILE_OCTETS, load_text};
@@ -59,6 +61,8 @@ pub struct Config {
     pub dns: Dns,
     /// The event store.
     pub log: Log,
+    /// Certificates and where their keys lie: for TLS.
+    pub certs: Vec<Cert>,
     /// The spool's folder.
     pub spool: PathBuf,
     /// The folder of the control socket.

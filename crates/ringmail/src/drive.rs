@@ -3,6 +3,7 @@
 pub mod arrow;
 pub mod attempts;
 pub mod birth;
+pub mod certificate;
 pub mod client;
 pub mod clock;
 pub mod committer;
@@ -15,4 +16,5 @@ pub mod gateway;
 pub mod holder;
 pub mod maildir;
 pub mod thread;
+pub mod tls;
 pub mod under_way;

@@ -118,6 +118,10 @@ events! {
     ArrowMisbehaved "arrow.misbehaved" Error { cause: &'static str }
     /// An attempt for this recipient did not work and will be made again. `host` is the last that was tried.
     AttemptDeferred "attempt.deferred" Info { queue_id: mail::QueueId, peer_ip: String, attempt: u32, status: String, next_hop: String, host: String, cause: String, forward_path: String }
+    /// A certificate and its key are in use, for these names.
+    CertificateLoaded "certificate.loaded" Info { cert: String, names: String }
+    /// Files of a certificate are of no use: those that were in use before stay.
+    CertificateRefused "certificate.refused" Error { cause: String }
     /// The configuration was read anew and is in force; these keys changed.
     ConfigurationReloaded "configuration.reloaded" Info { changes: usize, keys: String }
     /// The configuration was to be read anew and stayed as it was.
@@ -131,6 +135,8 @@ events! {
     EventsLost "events.lost" Warn { events: u64, cause: String }
     /// A folder that a role should see is not there. The role is started anew when it is.
     FolderAbsent "folder.absent" Warn { folder: String, cause: String }
+    /// A client wanted TLS, and no handshake came to be.
+    HandshakeFailed "handshake.failed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, cause: String }
     /// A host was tried for a message and is of no use now: another is tried, or the attempt ends.
     HostFailed "host.failed" Info { queue_id: mail::QueueId, peer_ip: String, next_hop: String, host: String, cause: String }
     /// A listening socket is closed: the configuration does not name it any more.
@@ -170,8 +176,11 @@ events! {
     /// A message was refused because its transaction bears no seal that can be taken: smtpd misbehaves, or policy or
     /// queue was just started anew.
     SealRefused "seal.refused" Error { peer_ip: String, cause: String, reverse_path: String }
-    /// A session ended. One line a session, whatever the peer did.
-    SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, helo: String }
+    /// A session ended. One line a session, whatever the peer did. `tls` is what was agreed on, or `none`.
+    SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, tls: String, helo: String }
+    /// A signature was asked for that is none of a handshake, or more of them than there can be handshakes: smtpd
+    /// misbehaves.
+    SignatureRefused "signature.refused" Error { cause: &'static str }
     /// A session was refused at its start: too many are open.
     SessionRefused "session.refused" Warn { peer_ip: String, listener: &'a str }
     /// New mail is refused for lack of room on the spool's file system, or taken again.

@@ -13,6 +13,7 @@ pub mod deliver;
 pub mod judge;
 pub mod launch;
 pub mod reload;
+pub mod sign;
 pub mod spawn;
 pub mod supervise;
 
@@ -20,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Counts up whenever a record of any arrow changes: both ends are the same program, started together.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Longest tail: content below [`queue::BODY_OCTETS`] travels inline, with some room.
 pub const TAIL_OCTETS: usize = 256 * 1024;
 const _: () = assert!(

@@ -2,6 +2,7 @@
 //! ends of its arrows are handed to it.
 
 pub mod admin;
+pub mod keys;
 pub mod launch;
 pub mod local;
 pub mod policy;
@@ -71,6 +72,7 @@ pub fn main(role: Role, layers: Layers, inside: Option<Inside>) -> ExitCode {
 /// wall closes.
 enum Edge {
     Admin,
+    Keys,
     Local(Rc<SyncThreads>),
     Policy,
     Queue(SpoolFolder),
@@ -82,6 +84,10 @@ impl Edge {
     fn of(role: Role, config: &Config, names: Option<Names>) -> io::Result<Self> {
         Ok(match role {
             Role::Admin => Edge::Admin,
+            Role::Keys => {
+                crate::drive::tls::warm_up();
+                Edge::Keys
+            }
             Role::Local => {
                 let dns = names.map(|names| Dns::new(&config.dns.servers, &names));
                 Edge::Local(Rc::new(SyncThreads::start(dns.transpose()?)?))
@@ -89,13 +95,17 @@ impl Edge {
             Role::Policy => Edge::Policy,
             Role::Queue => Edge::Queue(SpoolFolder::start()?),
             Role::Relay => Edge::Relay(names.unwrap_or_default()),
-            Role::Smtpd => Edge::Smtpd,
+            Role::Smtpd => {
+                crate::drive::tls::warm_up();
+                Edge::Smtpd
+            }
         })
     }
 
     async fn story(self, birth: Birth, clock: Clock) -> io::Result<()> {
         match self {
             Edge::Admin => admin::run(birth, clock).await,
+            Edge::Keys => keys::run(birth).await,
             Edge::Local(mailboxes) => local::run(birth, clock, mailboxes).await,
             Edge::Policy => policy::run(birth).await,
             Edge::Queue(spool) => queue::run(birth, clock, &spool).await,

@@ -122,6 +122,7 @@ impl Smtpd {
                 peer: IpAddr::from(peer),
                 by: "mx.home.test".into(),
                 extended: true,
+                secure: false,
             },
             seal,
             body: None,

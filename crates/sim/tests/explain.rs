@@ -301,7 +301,7 @@ async fn compare(
         reverse_path: &ask.reverse_path,
         forward_path: &ask.forward_path,
     };
-    let told = rehearse(policy, parameters(&config.limits), &asked);
+    let told = rehearse(policy, parameters(&config.limits, false), &asked);
     let status = told
         .reply
         .status()

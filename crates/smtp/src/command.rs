@@ -36,6 +36,8 @@ pub enum Command<'a> {
     Noop,
     /// `QUIT`
     Quit,
+    /// `STARTTLS`, RFC 3207 §4.
+    StartTls,
 }
 
 /// What MAIL FROM may say of the content that follows.
@@ -120,6 +122,8 @@ impl<'a> Command<'a> {
             Ok(Self::Noop)
         } else if is("QUIT") {
             alone(Self::Quit)
+        } else if is("STARTTLS") {
+            alone(Self::StartTls)
         } else {
             Err(CommandError::Unrecognized)
         }

@@ -11,15 +11,18 @@ pub enum Extension {
     Pipelining,
     /// RFC 1870.
     Size,
+    /// RFC 3207.
+    StartTls,
 }
 
 impl Extension {
-    /// All that a server offers, in the order offered.
-    pub const OFFERED: [Extension; 4] = [
+    /// All of them, in the order that a server offers them.
+    pub const ALL: [Extension; 5] = [
         Extension::Pipelining,
         Extension::Size,
         Extension::EightBitMime,
         Extension::EnhancedStatusCodes,
+        Extension::StartTls,
     ];
 
     /// The EHLO keyword.
@@ -29,28 +32,44 @@ impl Extension {
             Extension::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
             Extension::Pipelining => "PIPELINING",
             Extension::Size => "SIZE",
+            Extension::StartTls => "STARTTLS",
         }
     }
 
     /// The extension of a keyword that a server offered, in any case.
     pub fn from_keyword(keyword: &str) -> Option<Self> {
-        Self::OFFERED
+        Self::ALL
             .into_iter()
             .find(|e| e.keyword().eq_ignore_ascii_case(keyword))
     }
 }
 
-/// Writes the reply to EHLO: the name we publish, then what we offer.
-pub fn write_offer(hostname: &str, content_octets_max: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"250-");
-    out.extend_from_slice(hostname.as_bytes());
-    for (place, extension) in Extension::OFFERED.into_iter().enumerate() {
-        let last = place + 1 == Extension::OFFERED.len();
-        out.extend_from_slice(if last { b"\r\n250 " } else { b"\r\n250-" });
-        out.extend_from_slice(extension.keyword().as_bytes());
-        if extension == Extension::Size {
-            out.extend_from_slice(format!(" {content_octets_max}").as_bytes());
+/// What a server says of itself in reply to EHLO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer<'a> {
+    /// The name that we publish.
+    pub hostname: &'a str,
+    /// Largest content, in octets.
+    pub content_octets_max: u64,
+    /// Whether TLS can begin: never where it has (RFC 3207 §4.2).
+    pub start_tls: bool,
+}
+
+impl Offer<'_> {
+    /// Writes it: the name, then each extension.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let offered = |e: &Extension| *e != Extension::StartTls || self.start_tls;
+        let mut offered = Extension::ALL.into_iter().filter(offered).peekable();
+        out.extend_from_slice(b"250-");
+        out.extend_from_slice(self.hostname.as_bytes());
+        while let Some(extension) = offered.next() {
+            let last = offered.peek().is_none();
+            out.extend_from_slice(if last { b"\r\n250 " } else { b"\r\n250-" });
+            out.extend_from_slice(extension.keyword().as_bytes());
+            if extension == Extension::Size {
+                out.extend_from_slice(format!(" {}", self.content_octets_max).as_bytes());
+            }
         }
+        out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"\r\n");
 }

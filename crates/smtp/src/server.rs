@@ -11,6 +11,7 @@ pub mod replies;
 
 use crate::command::{Command, CommandError, MailParameters};
 use crate::content::{Content, Fault, Progress};
+use crate::extension::Offer;
 use hops::Hops;
 use lines::{Line, Lines};
 use mail::{Class, ForwardPath, Reply, ReversePath, Time, limits};
@@ -25,6 +26,8 @@ pub struct Parameters {
     pub recipients_max: usize,
     /// Failed commands without mail taken between them before the session is ended.
     pub errors_max: u32,
+    /// Whether TLS can be had.
+    pub start_tls: bool,
 }
 
 impl Default for Parameters {
@@ -33,6 +36,7 @@ impl Default for Parameters {
             content_octets_max: limits::CONTENT_OCTETS,
             recipients_max: limits::RECIPIENTS,
             errors_max: limits::SESSION_ERRORS,
+            start_tls: false,
         }
     }
 }
@@ -69,6 +73,8 @@ pub enum Question {
     Recipient,
     /// Content is complete and sound: make it durable with its envelope.
     Commit,
+    /// Can TLS begin now?
+    StartTls,
 }
 
 /// The answer to a question.
@@ -91,6 +97,9 @@ pub enum Output {
     Ask(Question),
     /// What was put into the content buffer since DATA is void.
     DiscardContent,
+    /// Send what was said, then shake hands; [`Session::secured`] says that it was done. Octets that came before are none
+    /// of the handshake.
+    StartTls,
     /// Send what was said, then close.
     Close,
 }
@@ -112,6 +121,8 @@ enum State {
     Content(Transaction, Content, Hops),
     /// Content is with the spool.
     Committing(Transaction),
+    /// STARTTLS was given: until hands are shaken nothing is read.
+    Securing,
     /// Over.
     Closed,
 }
@@ -122,6 +133,8 @@ pub struct Session {
     parameters: Parameters,
     state: State,
     hello: Option<Hello>,
+    /// Whether the connection is under TLS.
+    secure: bool,
     lines: Lines,
     outputs: VecDeque<Output>,
     /// Recipients asked and not yet answered: the last so many of the transaction.
@@ -144,6 +157,7 @@ impl Session {
             parameters,
             state: State::Connecting,
             hello: None,
+            secure: false,
             lines: Lines::default(),
             outputs: VecDeque::from([Output::Ask(Question::Connect)]),
             asked: 0,
@@ -172,7 +186,11 @@ impl Session {
             State::Opening(t) | State::Open(t) | State::Content(t, ..) | State::Committing(t) => {
                 Some(t)
             }
-            State::Connecting | State::Unwanted | State::Ready | State::Closed => None,
+            State::Connecting
+            | State::Unwanted
+            | State::Ready
+            | State::Securing
+            | State::Closed => None,
         }
     }
 
@@ -190,6 +208,32 @@ impl Session {
     /// How the client greeted us, once it has.
     pub fn hello(&self) -> Option<&Hello> {
         self.hello.as_ref()
+    }
+
+    /// Whether what is said now is under TLS.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// What is said to EHLO now, under this name.
+    pub fn offer<'a>(&self, hostname: &'a str) -> Offer<'a> {
+        Offer {
+            hostname,
+            content_octets_max: self.parameters.content_octets_max,
+            start_tls: self.parameters.start_tls && !self.secure,
+        }
+    }
+
+    /// Takes note that hands were shaken after [`Output::StartTls`]: all that the client said before is forgotten, for
+    /// anybody may have said it (RFC 3207 §4.2).
+    pub fn secured(&mut self, now: Time) {
+        if matches!(self.state, State::Securing) {
+            self.state = State::Ready;
+            self.hello = None;
+            self.secure = true;
+            self.wake_at = now + limits::SERVER_COMMAND_WAIT;
+            self.stop_if_told();
+        }
     }
 
     /// Whether the session is over.
@@ -213,7 +257,7 @@ impl Session {
                 State::Content(..) => self.read_content(rest, content),
                 State::Unwanted | State::Ready | State::Open(_) => self.read_line(rest),
                 State::Closed => rest.len(),
-                State::Connecting | State::Opening(_) | State::Committing(_) => 0,
+                State::Connecting | State::Opening(_) | State::Committing(_) | State::Securing => 0,
             };
             if step == 0 {
                 break;
@@ -249,7 +293,13 @@ impl Session {
                 (self.errors, self.idle) = (0, 0);
                 (State::Ready, replies::ACCEPTED)
             }
-            (State::Opening(_) | State::Committing(_), Answer::Refuse(reply)) => {
+            (State::Securing, Answer::Accept) => {
+                self.state = State::Securing;
+                self.say(replies::BEGIN_TLS);
+                self.outputs.push_back(Output::StartTls);
+                return;
+            }
+            (State::Opening(_) | State::Committing(_) | State::Securing, Answer::Refuse(reply)) => {
                 (State::Ready, reply)
             }
             // An answer that nobody asked for changes nothing.
@@ -276,7 +326,7 @@ impl Session {
         if now >= self.wake_at {
             let open = matches!(
                 self.state,
-                State::Connecting | State::Opening(_) | State::Committing(_)
+                State::Connecting | State::Opening(_) | State::Committing(_) | State::Securing
             );
             self.end(if open || self.asked > 0 {
                 replies::NO_ANSWER
@@ -294,7 +344,11 @@ impl Session {
     }
 
     fn stop_if_told(&mut self) {
-        if self.stopping && !matches!(self.state, State::Content(..) | State::Committing(_)) {
+        let goes_on = matches!(
+            self.state,
+            State::Content(..) | State::Committing(_) | State::Securing
+        );
+        if self.stopping && !goes_on {
             self.end(replies::SHUTTING_DOWN);
         }
     }
@@ -375,7 +429,7 @@ impl Session {
                 match command {
                     Ok(Command::Quit) => self.end(replies::BYE),
                     _ if matches!(self.state, State::Unwanted) => self.fault(replies::NO_SERVICE),
-                    Ok(command) => self.obey(command),
+                    Ok(command) => self.obey(command, used < input.len()),
                     Err(error) => self.fault(refusal(error)),
                 }
                 used
@@ -383,7 +437,8 @@ impl Session {
         }
     }
 
-    fn obey(&mut self, command: Command<'_>) {
+    /// Does what a command says; `more` came behind it already.
+    fn obey(&mut self, command: Command<'_>, more: bool) {
         self.idle += u32::from(!matches!(command, Command::Rcpt { .. } | Command::Quit));
         if self.idle > limits::SESSION_IDLE_COMMANDS {
             return self.end(replies::TOO_IDLE);
@@ -406,6 +461,7 @@ impl Session {
             Command::Help => self.say(replies::HELP),
             Command::Noop => self.say(replies::FINE),
             Command::Quit => self.end(replies::BYE),
+            Command::StartTls => self.start_tls(more),
         }
     }
 
@@ -421,6 +477,28 @@ impl Session {
         } else {
             Output::Reply(replies::HELO)
         });
+    }
+
+    /// What stands behind it was not said under TLS, and would be
+    /// taken as if it had been (RFC 3207 §6).
+    fn start_tls(&mut self, more: bool) {
+        if !self.parameters.start_tls {
+            return self.fault(replies::NOT_IMPLEMENTED);
+        }
+        if self.secure {
+            return self.fault(replies::TLS_ALREADY);
+        }
+        if self.hello.is_none() {
+            return self.fault(replies::HELLO_FIRST);
+        }
+        if !matches!(self.state, State::Ready) {
+            return self.fault(replies::NESTED_MAIL);
+        }
+        if more {
+            return self.end(replies::NOT_THE_LAST);
+        }
+        self.state = State::Securing;
+        self.outputs.push_back(Output::Ask(Question::StartTls));
     }
 
     fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) {

@@ -7,7 +7,7 @@ use crate::drive::arrow;
 use crate::ipc::control::{Answer, Request};
 use crate::ipc::reload::{Brought, PIECE_OCTETS, SOCKETS_MAX};
 use crate::ipc::supervise::{Change, Reload};
-use crate::role::supervisor::{listeners, root};
+use crate::role::supervisor::{listeners, root, secrets};
 use serde_json::json;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -51,11 +51,18 @@ fn bring(config: &Config, text: &str) -> io::Result<Reload> {
         })
         .take(SOCKETS_MAX)
         .collect();
+    let secrets = secrets::open_all(config)?;
     crate::role::in_event_loop(async move {
         let (sender, mut receiver) = arrow::open::<Brought, Reload>(stream.into())?;
         for (brought, socket) in sockets {
             sender
                 .say(&brought, &[], Some(socket))
+                .map_err(io::Error::other)?;
+        }
+        for secret in secrets {
+            let brought = Brought::File(secret.certificate, secret.part);
+            sender
+                .say(&brought, &[], Some(secret.file))
                 .map_err(io::Error::other)?;
         }
         for piece in text.as_bytes().chunks(PIECE_OCTETS) {

@@ -38,14 +38,8 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
     crate::event::speak_as("supervisor");
     sys::process::raise_file_limit(FILES_MAX);
     // Before the event loop begins: who gives root up has one thread and has heard nothing.
-    let root::Ready {
-        hold,
-        listeners,
-        nursery,
-        from_root,
-    } = root::get_ready(&loaded.config)?;
+    let ready_to_go = root::get_ready(&loaded.config)?;
     crate::role::in_event_loop(async move {
-        let _hold = hold;
         supervisor::run(
             Start {
                 config: loaded.config,
@@ -54,9 +48,7 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
                 situation: loaded.situation,
                 ready,
             },
-            listeners,
-            nursery,
-            from_root,
+            ready_to_go,
         )
         .await
     })

@@ -4,7 +4,7 @@ use super::mistakes::Errors;
 use super::nearest::nearest;
 use super::options::{self, OptionRow, SECTIONS, SECTIONS_LATER, Section, Shape, State};
 use super::read::{self, Value};
-use super::{Config, Dns, Limits, Listen, Log, Schedule, Written};
+use super::{Cert, Config, Dns, Limits, Listen, Log, Schedule, Written};
 use super::{aliases, dns, domain, limits, listen, log, queue, relay, top, try_it};
 use crate::ipc::spawn::Situation;
 use mail::Domain;
@@ -36,6 +36,7 @@ pub struct Reader {
     pub spool: PathBuf,
     pub runtime: PathBuf,
     pub sandbox_required: bool,
+    pub certs: Vec<Cert>,
     pub domains: BTreeMap<Domain, domain::Places>,
     /// There are sections of domains whose name could not be read.
     pub unnamed_domains: bool,
@@ -120,6 +121,7 @@ impl Reader {
             spool: PathBuf::new(),
             runtime: PathBuf::new(),
             sandbox_required: false,
+            certs: Vec::new(),
             domains: BTreeMap::new(),
             unnamed_domains: false,
             aliases: aliases::Places::new(),

@@ -47,6 +47,7 @@ impl Reader {
                 spool: self.spool,
                 runtime: self.runtime,
                 sandbox_required: self.sandbox_required,
+                certs: self.certs,
                 written: self.written,
             }),
             _ => Err(self.errors),

@@ -51,8 +51,18 @@ pub(super) const SECTION: Section = Section {
             example: "\"required\"",
             state: State::Built,
         },
+        OptionRow {
+            key: "cert",
+            kind: Kind::List,
+            default: "",
+            doc: "certificates for TLS: folders with `fullchain.pem` and `privkey.pem`, as certbot makes them",
+            more: "Or one file with both; or `credential:NAME`, which systemd hands over. With one, clients may say \
+                   STARTTLS (RFC 3207). Several are chosen from by the name that a client asks for. A key that others than \
+                   its owner and group may read is refused. `ringmail reload` takes renewed ones.",
+            example: "\"/etc/letsencrypt/live/mail.example.org\"",
+            state: State::Built,
+        },
         OptionRow::later("acme", "certificates from a CA"),
-        OptionRow::later("cert", "the folder of a certificate and its key"),
     ],
 };
 
@@ -61,6 +71,7 @@ const SOCKET_PATH_OCTETS: usize = 108;
 
 pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'_>) {
     match row.key {
+        "cert" => super::cert::take(reader, row, value),
         "hostname" => hostname(reader, row, value),
         "sandbox" => {
             if let Some(word) = read::word(row, value, &mut reader.errors) {

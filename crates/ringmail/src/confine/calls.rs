@@ -368,6 +368,16 @@ pub const TABLE: &[Row] = &[
     any(Who::Files, n::MKDIR, "folders of its own"),
     any(Who::Files, n::UNLINK, "what is not needed any more"),
     any(
+        Who::One(Role::Keys),
+        n::PREAD64,
+        "a certificate or a key, in a file that was handed over",
+    ),
+    any(
+        Who::One(Role::Smtpd),
+        n::PPOLL,
+        "the answer of keys, within a handshake",
+    ),
+    any(
         Who::One(Role::Relay),
         n::PREAD64,
         "a large body that was handed over",

@@ -17,6 +17,7 @@ const EVENTS_FILE: u64 = 32 * MIB;
 pub fn of(role: Role) -> [(Limited, u64); 7] {
     let (files, memory, file) = match role {
         Role::Policy => (64, 256 * MIB, 0),
+        Role::Keys => (256, 256 * MIB, 0),
         Role::Admin => (256, 256 * MIB, EVENTS_FILE),
         Role::Relay => (8192, 4096 * MIB, 0),
         Role::Local => (8192, 4096 * MIB, FILE),

@@ -120,6 +120,7 @@ const MIB_BITS: u32 = 20;
 const fn reach(role: Role) -> &'static str {
     match role {
         Role::Admin => "the folder of kept events; the control socket, which it is handed",
+        Role::Keys => "the files of certificates and keys that it is handed",
         Role::Local => {
             "the folders that Maildirs lie in, a domain's own where the template names it; the folders of LMTP sockets, to connect; the ports of LMTP servers"
         }

@@ -29,7 +29,7 @@ impl Reach {
     /// Of a role by this configuration.
     pub fn of(role: Role, config: &Config) -> Self {
         match role {
-            Role::Policy | Role::Smtpd => Self::default(),
+            Role::Keys | Role::Policy | Role::Smtpd => Self::default(),
             Role::Admin => Self::of_folder(&config.log.folder),
             Role::Queue => Self::of_folder(&config.spool),
             Role::Local => Self::of_mailboxes(config),

@@ -3,6 +3,7 @@
 
 use super::clock::Clock;
 use super::edge::Stream;
+use super::tls::{Agreed, Tls};
 use crate::config::Limits;
 use mail::{Public, Reply, Time};
 use policy::Refusal;
@@ -34,6 +35,8 @@ pub trait Desk {
     fn spill(&mut self, buffer: &mut Vec<u8>) -> impl Future<Output = ()>;
     /// The content is void.
     fn discard(&mut self);
+    /// The client wanted TLS: it stands as was agreed, or did not come to be and the connection ends.
+    fn shook_hands(&mut self, shaken: Result<Agreed, &io::Error>);
     /// Makes the message durable; what is left of its content is in `buffer`. With a yes comes the
     /// public token of the message.
     fn commit(
@@ -43,12 +46,13 @@ pub trait Desk {
     ) -> impl Future<Output = (Answer, u64)>;
 }
 
-/// What every session is told of the configured bounds.
-pub fn parameters(limits: &Limits) -> Parameters {
+/// What every session is told of the configured bounds, and whether TLS can be had.
+pub fn parameters(limits: &Limits, start_tls: bool) -> Parameters {
     Parameters {
         content_octets_max: limits.message_octets,
         recipients_max: limits.recipients,
         errors_max: limits.errors,
+        start_tls,
     }
 }
 
@@ -58,6 +62,8 @@ pub struct Setting {
     pub parameters: Parameters,
     /// The name that we publish.
     pub hostname: Rc<str>,
+    /// What TLS is spoken with; nothing where there is no certificate.
+    pub tls: Option<Rc<Tls>>,
     /// The process's clock.
     pub clock: Clock,
     /// The session's name: the token in its replies.
@@ -98,8 +104,7 @@ pub async fn serve<D: Desk>(
                     write_reply(reply, setting, setting.token, &mut out);
                 }
                 Output::Extensions => {
-                    let size = setting.parameters.content_octets_max;
-                    smtp::extension::write_offer(&setting.hostname, size, &mut out);
+                    session.offer(&setting.hostname).write(&mut out);
                 }
                 Output::Ask(Question::Connect) => session.answer(desk.connect(), now()),
                 Output::Ask(Question::Mail) => {
@@ -123,6 +128,32 @@ pub async fn serve<D: Desk>(
                         };
                         write_reply(reply, setting, token, &mut out);
                     }
+                }
+                Output::Ask(Question::StartTls) => {
+                    let stands = setting.tls.as_ref().is_some_and(|tls| tls.stands());
+                    let answer = if stands {
+                        Answer::Accept
+                    } else {
+                        Answer::Refuse(replies::NO_TLS_NOW)
+                    };
+                    session.answer(answer, now());
+                }
+                Output::StartTls => {
+                    send(&mut *stream, &mut out, &mut session, &setting.clock).await?;
+                    let Some(tls) = &setting.tls else {
+                        return Ok(session);
+                    };
+                    stream = match tls.accept(stream).await {
+                        Ok((stream, agreed)) => {
+                            desk.shook_hands(Ok(agreed));
+                            stream
+                        }
+                        Err(error) => {
+                            desk.shook_hands(Err(&error));
+                            return Ok(session);
+                        }
+                    };
+                    session.secured(now());
                 }
                 Output::DiscardContent => {
                     content.clear();

@@ -10,6 +10,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("address", "where a listener listens"),
     ("attempt", "which attempt for the message this was, from 1"),
     ("cause", "why, in words; of a next hop its reply"),
+    ("cert", "a certificate, as the configuration names it"),
     ("changes", "how many keys of the configuration changed"),
     ("events", "how many events"),
     ("finding", "what the spool found, in words"),
@@ -29,6 +30,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("listener", "what the listener is for: mx, submission"),
     ("messages", "how many messages"),
     ("name", "what the kernel calls the system call"),
+    ("names", "the DNS names that a certificate is for"),
     (
         "next_hop",
         "where the message was to go: a Maildir, an LMTP socket, a domain's MX, a smart host",
@@ -64,6 +66,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("spool", "the spool's folder"),
     ("status", "the enhanced status code (RFC 3463)"),
     ("syscall", "the number of a system call"),
+    (
+        "tls",
+        "what a handshake agreed on: the version, the cipher suite, the key exchange; or `none`",
+    ),
     (
         "wanted_bytes",
         "octets that must be free for new mail to be taken",

@@ -160,7 +160,7 @@ mod tests {
     fn what_is_no_record_is_none() {
         let mut octets = Ask::Start(Role::Relay).encode();
         assert_eq!(Ask::decode(&octets[1..]), None);
-        octets[1] = 6;
+        octets[1] = 7;
         assert_eq!(Ask::decode(&octets), None);
         octets[0] = 3;
         assert_eq!(Ask::decode(&octets), None);

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 pub enum Role {
     /// Answers the administrator on the control socket.
     Admin,
+    /// Has the private keys, and signs.
+    Keys,
     /// Puts mail into mailboxes and hands it over by LMTP.
     Local,
     /// Says whether a transaction may be, and seals it.
@@ -27,9 +29,10 @@ pub enum Role {
 
 impl Role {
     /// Those that a supervisor starts, in this order.
-    pub const ALL: [Role; 6] = [
+    pub const ALL: [Role; 7] = [
         Role::Queue,
         Role::Policy,
+        Role::Keys,
         Role::Local,
         Role::Relay,
         Role::Admin,
@@ -40,6 +43,7 @@ impl Role {
     pub const fn name(self) -> &'static str {
         match self {
             Role::Admin => "admin",
+            Role::Keys => "keys",
             Role::Local => "local",
             Role::Policy => "policy",
             Role::Queue => "queue",
@@ -73,16 +77,19 @@ pub enum Arrow {
     DeliverRelay,
     /// smtpd asks policy.
     Judge,
+    /// smtpd asks keys.
+    Sign,
 }
 
 impl Arrow {
     /// All of them: with the ends below, the access matrix.
-    pub const ALL: [Arrow; 5] = [
+    pub const ALL: [Arrow; 6] = [
         Arrow::Accept,
         Arrow::Control,
         Arrow::DeliverLocal,
         Arrow::DeliverRelay,
         Arrow::Judge,
+        Arrow::Sign,
     ];
 
     /// Who asks and who answers.
@@ -93,6 +100,7 @@ impl Arrow {
             Arrow::DeliverLocal => (Role::Queue, Role::Local),
             Arrow::DeliverRelay => (Role::Queue, Role::Relay),
             Arrow::Judge => (Role::Smtpd, Role::Policy),
+            Arrow::Sign => (Role::Smtpd, Role::Keys),
         }
     }
 }
@@ -136,6 +144,15 @@ impl Source {
     }
 }
 
+/// Which of a certificate's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Part {
+    /// Itself and those above it.
+    Chain,
+    /// Its private key.
+    Key,
+}
+
 /// What the supervisor tells a role. Descriptors come with the record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToRole {
@@ -156,6 +173,13 @@ pub enum ToRole {
     Arrow(Arrow),
     /// A listening socket comes with this.
     Listener(Listener),
+    /// To keys: a file comes with this, open for reading. Those that came before the last orders are void.
+    File {
+        /// Of which certificate, in the order of the configuration.
+        certificate: u16,
+        /// Which of its files.
+        part: Part,
+    },
     /// One end of the log comes with this: to admin the one that this source's lines come out of, to every other
     /// role the one that its own go into. An older end is void.
     Log(Source),

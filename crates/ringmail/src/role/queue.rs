@@ -365,7 +365,9 @@ impl Desk {
                     let _ = happened.send(Happened::TransportGone { arrow, local });
                 });
             }
-            Arrow::Judge => return Err(io::Error::other("an arrow that queue cannot have")),
+            Arrow::Judge | Arrow::Sign => {
+                return Err(io::Error::other("an arrow that queue cannot have"));
+            }
             Arrow::Control => {
                 let (sender, mut receiver): (_, Receiver<(u64, Request)>) = arrow::open(fd)?;
                 self.controls.insert(arrow, sender);

@@ -9,12 +9,13 @@ mod asking;
 mod body;
 mod desk;
 
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::drive::arrow::{self, Receiver};
 use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
 use crate::drive::connection::{self, Setting};
 use crate::drive::edge::{Door, Doors, Stream};
+use crate::drive::tls::Tls;
 use crate::drive::under_way::UnderWay;
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, ToQueue};
@@ -24,7 +25,6 @@ use asking::{Asking, Awaited};
 use connection::Desk as _;
 use desk::Desk;
 use policy::Policy;
-use smtp::server::Parameters;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
@@ -47,8 +47,7 @@ type Answered = (FromQueue, Option<OwnedFd>);
 struct Settings {
     policy: Policy,
     hostname: Rc<str>,
-    parameters: Parameters,
-    sessions_max: usize,
+    limits: Limits,
 }
 
 /// What all sessions share.
@@ -59,6 +58,8 @@ struct Shared {
     doors: RefCell<Vec<tokio::task::AbortHandle>>,
     queue: Asking<ToQueue, Answered>,
     policy: Asking<judge::Question, Judged>,
+    /// What TLS is spoken with; nothing where there is no certificate.
+    tls: RefCell<Option<Rc<Tls>>>,
     tokens: Cell<u64>,
     room: Cell<bool>,
     sessions: Rc<UnderWay>,
@@ -96,6 +97,7 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
                 shared.policy.begin(sender);
                 tokio::task::spawn_local(hear_policy(Rc::clone(shared), receiver));
             }
+            (ToRole::Arrow(Arrow::Sign), Some(fd), Some(shared)) => shared.hear_keys(fd).await,
             (ToRole::Listener(listener), Some(fd), Some(shared)) => {
                 let door = doors.open(fd)?;
                 let task = tokio::task::spawn_local(listen(Rc::clone(shared), door, listener));
@@ -119,8 +121,7 @@ impl Settings {
         Self {
             policy: Policy::new(config.policy.clone()),
             hostname: config.hostname.clone().into(),
-            parameters: connection::parameters(&config.limits),
-            sessions_max: config.limits.sessions,
+            limits: config.limits.clone(),
         }
     }
 }
@@ -133,6 +134,7 @@ impl Shared {
             doors: RefCell::default(),
             queue: Asking::new(),
             policy: Asking::new(),
+            tls: RefCell::default(),
             tokens: Cell::new(clock.now_micros()),
             room: Cell::new(true),
             sessions: Rc::default(),
@@ -158,6 +160,19 @@ impl Shared {
         self.close_doors();
         self.stop.send_replace(true);
         self.sessions.finish(STOP_WAIT).await;
+    }
+
+    /// Hears which certificates there are, before more orders: who is told that we serve may rely on them. New sessions
+    /// have them; those that go on keep what they began with.
+    async fn hear_keys(&self, socket: OwnedFd) {
+        let tls = Tls::hear(socket).await.unwrap_or_else(|error| {
+            event::say(&Event::Trouble {
+                place: "keys",
+                cause: error.to_string(),
+            });
+            None
+        });
+        self.tls.replace(tls.map(Rc::new));
     }
 
     fn token(&self) -> u64 {
@@ -228,9 +243,11 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
     let _session = shared.sessions.one();
     let token = shared.token();
     let settings = Rc::clone(&shared.settings.borrow());
+    let tls = shared.tls.borrow().clone();
     let setting = Setting {
-        parameters: settings.parameters.clone(),
+        parameters: connection::parameters(&settings.limits, tls.is_some()),
         hostname: Rc::clone(&settings.hostname),
+        tls,
         clock: shared.clock,
         token,
         stop: shared.stop.subscribe(),
@@ -246,6 +263,7 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
         peer_ip: peer.to_string(),
         listener: desk.listener(),
         accepted: desk.messages(),
+        tls: desk.agreed(),
         helo: helo.unwrap_or_default(),
     });
 }

@@ -10,6 +10,7 @@ pub mod listeners;
 mod nursery;
 mod reload;
 pub mod root;
+pub mod secrets;
 mod status;
 
 pub use listeners::Open;
@@ -29,6 +30,7 @@ use nursery::Born;
 use reload::{Asker, Reloading};
 use rustix::process::Signal;
 use sd_notify::NotifyState;
+use secrets::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
@@ -115,6 +117,7 @@ enum Happened {
 struct Supervisor {
     start: Start,
     listeners: Vec<Open>,
+    secrets: Vec<Secret>,
     nursery: Nursery,
     processes: BTreeMap<Role, Process>,
     happened: UnboundedSender<Happened>,
@@ -128,11 +131,16 @@ struct Supervisor {
 /// Runs until it is told to stop by SIGTERM or SIGINT, or cannot go on.
 pub async fn run(
     start: Start,
-    listeners: Vec<Open>,
-    nursery: Nursery,
-    from_root: Option<OwnedFd>,
+    root::Ready {
+        hold,
+        listeners,
+        secrets,
+        nursery,
+        from_root,
+    }: root::Ready,
 ) -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
+    let _hold = hold;
     if start.configuration.len() > CONFIGURATION_OCTETS {
         return Err(io::Error::other(
             "the configuration file is larger than 128 KiB",
@@ -165,6 +173,7 @@ pub async fn run(
     let mut supervisor = Supervisor {
         start,
         listeners,
+        secrets,
         nursery,
         processes: Role::ALL.into_iter().map(|role| (role, idle())).collect(),
         happened,
@@ -310,15 +319,23 @@ impl Supervisor {
         for arrow in Arrow::ALL {
             let (asks, answers) = arrow.ends();
             if born.contains(&asks) || born.contains(&answers) {
-                let (one, other) = sys::socket::pair(Kind::Stream)?;
-                self.tell(asks, &ToRole::Arrow(arrow), Some(&one));
-                self.tell(answers, &ToRole::Arrow(arrow), Some(&other));
+                self.join(arrow)?;
             }
         }
         for role in born {
+            self.give_secrets(role);
             self.give_listeners(role);
             self.tell(role, &ToRole::Begin, None);
         }
+        Ok(())
+    }
+
+    /// Gives both ends of an arrow; older ends are void.
+    fn join(&self, arrow: Arrow) -> io::Result<()> {
+        let (one, other) = sys::socket::pair(Kind::Stream)?;
+        let (asks, answers) = arrow.ends();
+        self.tell(asks, &ToRole::Arrow(arrow), Some(&one));
+        self.tell(answers, &ToRole::Arrow(arrow), Some(&other));
         Ok(())
     }
 
@@ -441,7 +458,13 @@ impl Supervisor {
         self.tell(Role::Smtpd, &ToRole::Stop, None);
         self.see_end(&[Role::Smtpd], happens, Instant::now() + STOP_WAIT)
             .await;
-        let order = [Role::Policy, Role::Relay, Role::Local, Role::Queue];
+        let order = [
+            Role::Keys,
+            Role::Policy,
+            Role::Relay,
+            Role::Local,
+            Role::Queue,
+        ];
         for role in order {
             self.tell(role, &ToRole::Stop, None);
         }

@@ -33,6 +33,8 @@ pub const FINE: Reply = ok(250, 0, 0, "ok");
 pub const BYE: Reply = ok(221, 0, 0, "bye");
 /// To VRFY, whatever is asked (RFC 5321 §3.5.3).
 pub const CANNOT_VRFY: Reply = ok(252, 0, 0, "send some mail, I will try");
+/// To STARTTLS: what comes next is a handshake.
+pub const BEGIN_TLS: Reply = ok(220, 0, 0, "begin TLS");
 /// To HELP.
 pub const HELP: Reply = ok(214, 0, 0, "see RFC 5321");
 
@@ -53,6 +55,8 @@ pub const SHUTTING_DOWN: Reply = transient(421, 3, 2, "service not available now
 pub const TRY_LATER: Reply = transient(451, 3, 0, "try again later");
 /// The commit failed or was not answered: the content is not ours.
 pub const NOT_STORED: Reply = transient(451, 3, 0, "not accepted, try again later");
+/// TLS cannot be had just now (RFC 3207 §4).
+pub const NO_TLS_NOW: Reply = transient(454, 7, 0, "TLS not available now");
 /// No room for content.
 pub const NO_ROOM: Reply = transient(452, 3, 1, "no room now, try again later");
 /// More recipients than one transaction may have; a client sends the rest in another (§4.5.3.1.10).
@@ -78,6 +82,15 @@ pub const HELLO_FIRST: Reply = permanent(503, 5, 1, "say HELO or EHLO first");
 pub const NO_SERVICE: Reply = permanent(503, 5, 1, "no service for you, say QUIT");
 /// MAIL within a transaction.
 pub const NESTED_MAIL: Reply = permanent(503, 5, 1, "a transaction is open already");
+/// STARTTLS where TLS is spoken already.
+pub const TLS_ALREADY: Reply = permanent(503, 5, 1, "TLS is spoken already");
+/// Something stands behind STARTTLS that cannot be part of a handshake: no reply was awaited, or somebody put it there.
+pub const NOT_THE_LAST: Reply = permanent(
+    554,
+    5,
+    1,
+    "STARTTLS must be the last command before its reply",
+);
 /// RCPT or DATA without MAIL.
 pub const MAIL_FIRST: Reply = permanent(503, 5, 1, "say MAIL first");
 /// DATA without an accepted recipient (RFC 5321 §3.3).

@@ -10,6 +10,7 @@ fn talk(input: &[u8], cut: usize) -> (String, Vec<Vec<u8>>) {
         content_octets_max: 200,
         recipients_max: 3,
         errors_max: 6,
+        start_tls: true,
     };
     let mut session = Session::new(parameters, now);
     let (mut said, mut stored) = (Vec::new(), Vec::new());
@@ -40,9 +41,10 @@ fn drive(
         busy = true;
         match output {
             Output::Reply(reply) => reply.write(Public::Nothing, said),
-            Output::Extensions => crate::extension::write_offer("mx.test", 200, said),
+            Output::Extensions => session.offer("mx.test").write(said),
             Output::Ask(question) => asked.push(question),
             Output::DiscardContent => content.clear(),
+            Output::StartTls => session.secured(now),
             Output::Close => said.extend_from_slice(b"(closed)\r\n"),
         }
     }
@@ -65,7 +67,7 @@ fn drive(
                 stored.push(std::mem::take(content));
                 Answer::Accept
             }
-            Question::Connect | Question::Mail => Answer::Accept,
+            Question::Connect | Question::Mail | Question::StartTls => Answer::Accept,
         };
         session.answer(answer, now);
     }
@@ -186,4 +188,27 @@ fn an_idle_session_is_closed_after_five_minutes() {
     assert!(!session.is_closed());
     session.wake(Time::from_secs(310));
     assert!(session.is_closed());
+}
+
+/// RFC 3207 §4.2: what was said before is forgotten, and TLS is not offered within TLS.
+#[test]
+fn after_the_handshake_the_session_begins_anew() {
+    let (said, stored) = talk(b"EHLO a\r\nSTARTTLS\r\n", usize::MAX);
+    assert!(said.contains("250-STARTTLS\r\n") || said.contains("250 STARTTLS\r\n"));
+    assert!(said.ends_with("220 2.0.0 begin TLS\r\n"), "{said}");
+    assert!(stored.is_empty());
+    let (said, _) = talk(b"EHLO a\r\nSTARTTLS\r\nMAIL FROM:<>\r\n", 18);
+    assert!(
+        said.ends_with("503 5.5.1 say HELO or EHLO first\r\n"),
+        "{said}"
+    );
+    let (said, _) = talk(b"EHLO a\r\nSTARTTLS\r\nEHLO a\r\n", 18);
+    assert_eq!(said.matches("STARTTLS").count(), 1, "{said}");
+}
+
+/// RFC 3207 §6: a command that somebody put behind STARTTLS is not taken for one that came under TLS.
+#[test]
+fn nothing_may_stand_behind_starttls() {
+    let (said, _) = talk(b"EHLO a\r\nSTARTTLS\r\nMAIL FROM:<>\r\n", usize::MAX);
+    assert!(said.ends_with("before its reply\r\n(closed)\r\n"), "{said}");
 }

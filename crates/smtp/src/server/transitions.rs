@@ -17,7 +17,7 @@ is allowed ends the session. Recipients: accepted so far, of at most two here.";
 /// How each state is reached.
 type Reach = (&'static str, fn(&mut Desk));
 
-const STATES: [Reach; 15] = [
+const STATES: [Reach; 17] = [
     ("connecting", |_| {}),
     ("unwanted", |d| d.answer(Answer::Refuse(NEVER))),
     ("greeted", Desk::greeted),
@@ -46,6 +46,16 @@ const STATES: [Reach; 15] = [
         d.content();
         d.hear_raw(b".\r\n");
     }),
+    ("securing", |d| {
+        d.ready();
+        d.hear("STARTTLS");
+    }),
+    ("secured", |d| {
+        d.ready();
+        d.hear("STARTTLS");
+        d.answer(Answer::Accept);
+        d.session.secured(NOW);
+    }),
     ("content, stopping", |d| {
         d.content();
         d.session.stop();
@@ -70,7 +80,7 @@ enum Comes {
     Does(fn(&mut Desk)),
 }
 
-const COMING: [(&str, Comes); 38] = [
+const COMING: [(&str, Comes); 42] = [
     ("EHLO c", Comes::Line("EHLO c.test")),
     ("EHLO", Comes::Line("EHLO")),
     ("HELO c", Comes::Line("HELO c.test")),
@@ -101,6 +111,12 @@ const COMING: [(&str, Comes); 38] = [
     ("HELP", Comes::Line("HELP")),
     ("NOOP", Comes::Line("NOOP")),
     ("QUIT", Comes::Line("QUIT")),
+    ("STARTTLS", Comes::Line("STARTTLS")),
+    ("STARTTLS x", Comes::Line("STARTTLS x")),
+    (
+        "STARTTLS with a command behind it",
+        Comes::Raw(|| b"STARTTLS\r\nNOOP\r\n".to_vec()),
+    ),
     ("unknown verb", Comes::Line("WIZ")),
     ("empty line", Comes::Line("")),
     ("line with NUL", Comes::Line("NOOP \0")),
@@ -150,6 +166,7 @@ const COMING: [(&str, Comes); 38] = [
         "time is up",
         Comes::Does(|d| d.session.wake(NOW + limits::SERVER_COMMAND_WAIT)),
     ),
+    ("hands are shaken", Comes::Does(|d| d.session.secured(NOW))),
     ("the service stops", Comes::Does(|d| d.session.stop())),
 ];
 
@@ -168,6 +185,7 @@ impl Desk {
             content_octets_max: 2000,
             recipients_max: RECIPIENTS_MAX,
             errors_max: ERRORS_MAX,
+            start_tls: true,
         };
         Self {
             session: Session::new(parameters, NOW),
@@ -217,15 +235,18 @@ impl Desk {
 
     /// Everything that was put out since the last time.
     fn said(&mut self) -> Vec<String> {
+        let tls = self.session.offer("").start_tls;
         std::iter::from_fn(|| self.session.poll())
             .map(|output| match output {
                 Output::Reply(reply) => {
                     let status = reply.status().map_or(String::new(), |s| format!(" {s}"));
                     format!("{}{status} {}", reply.code(), reply.text())
                 }
-                Output::Extensions => "250 extensions".into(),
+                Output::Extensions if tls => "250 extensions".into(),
+                Output::Extensions => "250 extensions, no TLS".into(),
                 Output::Ask(question) => format!("ask {question:?}"),
                 Output::DiscardContent => "discard content".into(),
+                Output::StartTls => "shake hands".into(),
                 Output::Close => "close".into(),
             })
             .collect()
@@ -235,6 +256,7 @@ impl Desk {
     fn state(&self) -> String {
         let session = &self.session;
         let hello = match &session.hello {
+            None if session.secure => "secured",
             None => "greeted",
             Some(hello) if hello.extended => "ready (EHLO)",
             Some(_) => "ready (HELO)",
@@ -255,6 +277,7 @@ impl Desk {
             }
             State::Content(..) => "content".to_owned(),
             State::Committing(_) => "committing".to_owned(),
+            State::Securing => "securing".to_owned(),
             State::Closed => "closed".to_owned(),
         };
         let stopping = session.stopping && !session.is_closed();
@@ -318,7 +341,7 @@ fn every_state_meets_everything_as_transitions_txt_says() {
 
 /// RFC 5321 §4.3.2, with what §4.2.4 and §3.8 allow to every command: 421, 500, 501 (and 503, 521 of RFC 7504 for
 /// who is not wanted). 455 and 555 stand there too; we say the second.
-const ALLOWED: [(&str, &[u16]); 13] = [
+const ALLOWED: [(&str, &[u16]); 15] = [
     ("EHLO", &[250, 504, 550, 502]),
     ("HELO", &[250, 504, 550, 502]),
     ("MAIL", &[250, 552, 451, 452, 550, 553, 503, 455, 555]),
@@ -333,6 +356,10 @@ const ALLOWED: [(&str, &[u16]); 13] = [
     ("HELP", &[211, 214, 502, 504]),
     ("NOOP", &[250]),
     ("QUIT", &[221]),
+    // RFC 3207 §4, and what may be said of a command out of order.
+    // The last is the reply to the NOOP behind it, where the session goes on.
+    ("STARTTLS with", &[503, 554, 250]),
+    ("STARTTLS", &[220, 454, 503, 554]),
     ("content", &[250, 552, 554, 451, 452, 450, 550]),
     ("", &[]),
 ];

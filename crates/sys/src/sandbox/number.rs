@@ -44,6 +44,7 @@ numbers! {
     MUNMAP = SYS_munmap
     NEWFSTATAT = SYS_newfstatat
     OPENAT = SYS_openat
+    PPOLL = SYS_ppoll
     PREAD64 = SYS_pread64
     PWRITE64 = SYS_pwrite64
     READ = SYS_read

@@ -59,7 +59,7 @@ pub fn explain(config: &Config, what: &Rcpt, place: &Place<'_>, json: bool) -> u
         forward_path: &what.address,
     };
     let policy = Policy::new(config.policy.clone());
-    let told = rehearse(&policy, parameters(&config.limits), &asked);
+    let told = rehearse(&policy, parameters(&config.limits, false), &asked);
     if json {
         println!("{}", as_json(&policy, &asked, &told));
     } else {

@@ -58,7 +58,10 @@ pub fn rehearse(policy: &Policy, parameters: Parameters, asked: &Asked<'_>) -> T
                     }
                     Output::Ask(_) => session.answer(Answer::Accept, now),
                     Output::Reply(reply) => told = Some((command, reply)),
-                    Output::Extensions | Output::DiscardContent | Output::Close => {}
+                    Output::Extensions
+                    | Output::DiscardContent
+                    | Output::StartTls
+                    | Output::Close => {}
                 }
             }
             // No content is sent, so none comes back.

@@ -4,6 +4,7 @@
 use super::body::Writing;
 use super::{ANSWER_WAIT, Awaited, Settings, Shared};
 use crate::drive::connection::{self, refusal_reply};
+use crate::drive::tls::Agreed;
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, Incoming, ToQueue};
 use crate::ipc::judge::{self, Judged};
@@ -13,6 +14,7 @@ use mail::{Envelope, Received, Recipient, Time};
 use policy::{Client, Decision, EXPANDED_MAX};
 use queue::{BODY_OCTETS, Body};
 use smtp::server::{Answer, Session, replies};
+use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -33,6 +35,8 @@ pub(super) struct Desk {
     body: Option<Writing>,
     messages: u32,
     refusals: u32,
+    /// What the handshake agreed on.
+    agreed: Option<Agreed>,
 }
 
 impl Desk {
@@ -49,12 +53,19 @@ impl Desk {
             body: None,
             messages: 0,
             refusals: 0,
+            agreed: None,
         }
     }
 
     /// Messages that were taken in this session.
     pub(super) fn messages(&self) -> u32 {
         self.messages
+    }
+
+    /// What TLS was agreed on, for the log.
+    pub(super) fn agreed(&self) -> String {
+        let agreed = self.agreed.as_ref();
+        agreed.map_or_else(|| "none".to_owned(), ToString::to_string)
     }
 
     /// The door's name in the log.
@@ -69,7 +80,7 @@ impl Desk {
 
 impl connection::Desk for Desk {
     fn connect(&mut self) -> Answer {
-        if self.shared.sessions.count() > self.settings.sessions_max {
+        if self.shared.sessions.count() > self.settings.limits.sessions {
             let peer_ip = self.peer.to_string();
             event::say(&Event::SessionRefused {
                 peer_ip,
@@ -164,6 +175,18 @@ impl connection::Desk for Desk {
         }
     }
 
+    fn shook_hands(&mut self, shaken: Result<Agreed, &io::Error>) {
+        match shaken {
+            Ok(agreed) => self.agreed = Some(agreed),
+            Err(error) => event::say(&Event::HandshakeFailed {
+                session: mail::QueueId::from_u64(self.token),
+                peer_ip: self.peer.to_string(),
+                listener: self.listener(),
+                cause: error.to_string(),
+            }),
+        }
+    }
+
     async fn commit(&mut self, session: &Session, buffer: &mut Vec<u8>) -> (Answer, u64) {
         if let Some(number) = self.store(session, buffer).await {
             self.messages += 1;
@@ -252,6 +275,7 @@ impl Desk {
                 peer: self.peer,
                 by: (*self.settings.hostname).into(),
                 extended: session.hello().is_some_and(|h| h.extended),
+                secure: session.is_secure(),
             },
             seal,
             body,

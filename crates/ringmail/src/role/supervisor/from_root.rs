@@ -2,10 +2,12 @@
 
 use super::Happened;
 use super::listeners::{self, Open};
+use super::secrets::Secret;
 use crate::drive::arrow::{self, Sender};
 use crate::drive::birth::CONFIGURATION_OCTETS;
 use crate::event::{self, Event};
 use crate::ipc::reload::{Answer, Brought, SOCKETS_MAX};
+use crate::ipc::sign::CERTIFICATES_MAX;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub struct Brings {
     pub text: String,
     /// Sockets that may be needed.
     pub sockets: Vec<Open>,
+    /// Files with secrets.
+    pub secrets: Vec<Secret>,
     /// Who waits for the answer.
     pub asker: Sender<Answer>,
 }
@@ -67,11 +71,20 @@ fn trouble(error: &io::Error) {
 
 async fn hear(stream: UnixStream) -> io::Result<Brings> {
     let (asker, mut receiver) = arrow::open::<Answer, Brought>(stream.into_std()?.into())?;
-    let (mut text, mut sockets) = (Vec::new(), Vec::new());
+    let (mut text, mut sockets, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(heard) = receiver.hear().await {
         match (heard.head, heard.fd) {
             (Brought::Socket(listener, address), Some(socket)) if sockets.len() < SOCKETS_MAX => {
                 sockets.push(listeners::taken(listener, address, socket));
+            }
+            (Brought::File(certificate, part), Some(file))
+                if secrets.len() < 2 * CERTIFICATES_MAX =>
+            {
+                secrets.push(Secret {
+                    certificate,
+                    part,
+                    file,
+                });
             }
             (Brought::Text, None) if text.len() + heard.tail.len() <= CONFIGURATION_OCTETS => {
                 text.extend_from_slice(&heard.tail);
@@ -81,6 +94,7 @@ async fn hear(stream: UnixStream) -> io::Result<Brings> {
                 return Ok(Brings {
                     text,
                     sockets,
+                    secrets,
                     asker,
                 });
             }

@@ -7,17 +7,19 @@
 use super::Supervisor;
 use super::from_root::Brings;
 use super::listeners::{self, Open};
+use super::secrets::{self, Secret};
 use crate::config::{self, Config};
 use crate::confine::Reach;
 use crate::drive::arrow::Sender;
 use crate::drive::gateway;
 use crate::event::{self, Event};
 use crate::ipc::reload::Answer;
-use crate::ipc::spawn::{Role, ToRole};
+use crate::ipc::spawn::{Arrow, Role, ToRole};
 use crate::ipc::supervise::{
     Answered, CHANGES_MAX, Change, Reload, TEXT_OCTETS, VALUE_OCTETS, cut,
 };
 use std::collections::BTreeSet;
+use std::io;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -58,19 +60,31 @@ impl Supervisor {
     pub(super) fn reload(&mut self, asker: &Asker) {
         let path = std::path::Path::new(&self.start.path);
         let text = config::load_text(path).map_err(|errors| wrong(errors.to_string()));
-        self.reload_by(asker, text, Vec::new());
+        self.reload_by(asker, text, Vec::new(), None);
     }
 
     /// Takes what root brought.
     pub(super) fn take(&mut self, brings: Brings) {
-        self.reload_by(&Asker::Root(brings.asker), Ok(brings.text), brings.sockets);
+        let Brings {
+            text,
+            sockets,
+            secrets,
+            asker,
+        } = brings;
+        self.reload_by(&Asker::Root(asker), Ok(text), sockets, Some(secrets));
     }
 
-    fn reload_by(&mut self, asker: &Asker, text: Result<String, Reload>, sockets: Vec<Open>) {
+    fn reload_by(
+        &mut self,
+        asker: &Asker,
+        text: Result<String, Reload>,
+        sockets: Vec<Open>,
+        secrets: Option<Vec<Secret>>,
+    ) {
         let refused = if self.reloading.is_some() {
             Some(Reload::Busy)
         } else {
-            text.and_then(|text| self.begin_reload(asker.clone(), text, sockets))
+            text.and_then(|text| self.begin_reload(asker.clone(), text, sockets, secrets))
                 .err()
         };
         if let Some(refused) = refused {
@@ -95,6 +109,7 @@ impl Supervisor {
         asker: Asker,
         configuration: String,
         sockets: Vec<Open>,
+        secrets: Option<Vec<Secret>>,
     ) -> Result<(), Reload> {
         let new = Config::parse(&configuration, &self.start.path, self.start.situation)
             .map_err(|errors| wrong(errors.to_string()))?;
@@ -118,7 +133,15 @@ impl Supervisor {
         if let Some(unmet) = self.unmet(&new) {
             return Err(Reload::Surroundings(cut(unmet, TEXT_OCTETS)));
         }
+        let surroundings =
+            |error: io::Error| Reload::Surroundings(cut(error.to_string(), TEXT_OCTETS));
+        let secrets = match secrets {
+            Some(brought) => secrets::brought(&new, brought),
+            None => secrets::open_all(&new),
+        };
+        let secrets = secrets.map_err(surroundings)?;
         self.take_listeners(&new, sockets)?;
+        self.secrets = secrets;
         let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
         event::say(&Event::ConfigurationReloaded {
             changes: all.len(),
@@ -216,6 +239,7 @@ impl Supervisor {
         };
         process.begun += 1;
         self.tell(role, &self.orders(), None);
+        self.give_secrets(role);
         self.give_listeners(role);
         self.tell(role, &ToRole::Begin, None);
     }
@@ -233,6 +257,13 @@ impl Supervisor {
             reloading.smtpd_told = true;
             self.reloading = Some(reloading);
             self.give_new_orders(Role::Smtpd);
+            // Over it come the certificates that keys has now; sessions that shake hands go on with what they began with.
+            if let Err(error) = self.join(Arrow::Sign) {
+                event::say(&Event::Trouble {
+                    place: "reload",
+                    cause: error.to_string(),
+                });
+            }
             return self.go_on_reloading();
         }
         if reloading.waiting.is_empty() || late {

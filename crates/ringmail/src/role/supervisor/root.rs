@@ -3,6 +3,7 @@
 
 use super::listeners::{self, Open};
 use super::nursery::{Launch, Nursery};
+use super::secrets::{self, Secret};
 use crate::config::Config;
 use crate::confine::users::{Ids, Users};
 use crate::confine::{Reach, users};
@@ -23,6 +24,8 @@ pub struct Ready {
     pub hold: Hold,
     /// The sockets that listen.
     pub listeners: Vec<Open>,
+    /// Files with secrets.
+    pub secrets: Vec<Secret>,
     /// Who starts the roles.
     pub nursery: Nursery,
     /// Where root is heard; nothing where the supervisor is who it was.
@@ -42,17 +45,20 @@ pub fn get_ready(config: &Config) -> io::Result<Ready> {
         Standing::Plain => {
             // Before anything listens: mail that is taken needs a place.
             let hold = holder::hold(&config.spool)?;
+            let secrets = secrets::open_all(config)?;
             let listeners = listeners::open_all(config)?;
             close(None)?;
             return Ok(Ready {
                 hold,
                 listeners,
+                secrets,
                 nursery: Nursery::Own,
                 from_root: None,
             });
         }
     }
     let users = Users::find()?;
+    let secrets = secrets::open_all(config)?;
     prepare(config, &users)?;
     // As its owner: nothing in there is root's.
     let hold = sys::identity::as_user(users.of_role(Role::Queue), || holder::hold(&config.spool))??;
@@ -63,6 +69,7 @@ pub fn get_ready(config: &Config) -> io::Result<Ready> {
     Ok(Ready {
         hold,
         listeners,
+        secrets,
         nursery: Nursery::Launch(launch),
         from_root: Some(from_root),
     })

@@ -84,6 +84,7 @@ fn accept(token: u64, recipients: Vec<Recipient>, seal: Seal, body: Option<Body>
         peer: IpAddr::from(PEER),
         by: "mx.a.test".into(),
         extended: true,
+        secure: false,
     };
     let message = Box::new(Incoming {
         envelope,

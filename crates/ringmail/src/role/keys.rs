@@ -1,0 +1,199 @@
+//! keys: has the private keys, and signs with them what a TLS handshake needs signed.
+//!
+//! Trusts the supervisor for the files. May touch its arrows and nothing else: the files are handed to it open. If it is
+//! taken over, our TLS names can be claimed by whoever has it; no mail is in its reach.
+
+mod rate;
+mod transcript;
+
+use crate::config::Config;
+use crate::drive::arrow;
+use crate::drive::birth::Birth;
+use crate::drive::certificate::{self, Identity};
+use crate::event::{self, Event};
+use crate::ipc::sign::{Certificate, FromKeys, ToKeys};
+use crate::ipc::spawn::{Arrow, FromRole, Part, ToRole};
+use rate::Rate;
+use rustls::SignatureScheme;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// The role's story: orders, files and arrows in; then signatures until it is told to stop.
+pub async fn run(birth: Birth) -> io::Result<()> {
+    let mut keys: Option<Keys> = None;
+    while let Some((order, fd)) = birth.orders().await? {
+        match (order, fd, &mut keys) {
+            (
+                ToRole::Orders {
+                    configuration,
+                    path,
+                    situation,
+                },
+                None,
+                known,
+            ) => {
+                let config = crate::config::of_role(&configuration, &path, situation)?;
+                match known {
+                    Some(keys) => keys.reconfigure(&config),
+                    None => keys = Some(Keys::new(&config)),
+                }
+            }
+            (ToRole::File { certificate, part }, Some(fd), Some(keys)) => {
+                keys.files.insert((certificate, part), fd.into());
+            }
+            (ToRole::Arrow(Arrow::Sign), Some(fd), Some(keys)) => keys.open(fd),
+            (ToRole::Begin, None, Some(keys)) => {
+                if let Err(why) = keys.load() {
+                    birth.tell(&FromRole::Hopeless(why.clone()));
+                    return Err(io::Error::other(why));
+                }
+                birth.tell(&FromRole::Ready);
+            }
+            (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
+            (ToRole::Stop, ..) => break,
+            _ => return Err(io::Error::other("an order that keys cannot have")),
+        }
+    }
+    Ok(())
+}
+
+/// What is known.
+struct Keys {
+    /// As the configuration names them.
+    named: Vec<String>,
+    /// Files that came since the last orders.
+    files: BTreeMap<(u16, Part), File>,
+    /// What is signed with; nothing before the first beginning.
+    loaded: Option<Rc<Vec<Identity>>>,
+    /// Arrows that came before.
+    waiting: Vec<OwnedFd>,
+    rate: Rc<RefCell<Rate>>,
+}
+
+impl Keys {
+    fn new(config: &Config) -> Self {
+        let mut keys = Self {
+            named: Vec::new(),
+            files: BTreeMap::new(),
+            loaded: None,
+            waiting: Vec::new(),
+            rate: Rc::new(RefCell::new(Rate::full(Instant::now()))),
+        };
+        keys.reconfigure(config);
+        keys
+    }
+
+    fn reconfigure(&mut self, config: &Config) {
+        self.named = config.certs.iter().map(ToString::to_string).collect();
+        self.files.clear();
+    }
+
+    /// Takes the files that came. Where one of them is of no use, what was loaded before stays; where nothing was, the
+    /// error says why.
+    fn load(&mut self) -> Result<(), String> {
+        let files = std::mem::take(&mut self.files);
+        let loaded: Result<Vec<Identity>, String> = (0..)
+            .zip(&self.named)
+            .map(|(number, name)| {
+                let file = |part| files.get(&(number, part)).ok_or("a file did not come");
+                let files = file(Part::Chain).and_then(|chain| Ok((chain, file(Part::Key)?)));
+                let identity = files
+                    .map_err(str::to_owned)
+                    .and_then(|(chain, key)| certificate::load(chain, key));
+                identity.map_err(|why| format!("cert \"{name}\": {why}"))
+            })
+            .collect();
+        match (loaded, &self.loaded) {
+            (Ok(loaded), _) => {
+                for (identity, name) in loaded.iter().zip(&self.named) {
+                    event::say(&Event::CertificateLoaded {
+                        cert: name.clone(),
+                        names: identity.names.join(" "),
+                    });
+                }
+                self.loaded = Some(Rc::new(loaded));
+            }
+            (Err(why), Some(_)) => event::say(&Event::CertificateRefused { cause: why }),
+            (Err(why), None) => return Err(why),
+        }
+        for socket in std::mem::take(&mut self.waiting) {
+            self.open(socket);
+        }
+        Ok(())
+    }
+
+    /// Serves an arrow with what is loaded now: sessions that began with it go on with it.
+    fn open(&mut self, socket: OwnedFd) {
+        match &self.loaded {
+            Some(loaded) => {
+                let (loaded, rate) = (Rc::clone(loaded), Rc::clone(&self.rate));
+                tokio::task::spawn_local(serve(loaded, rate, socket));
+            }
+            None => self.waiting.push(socket),
+        }
+    }
+}
+
+/// One arrow, to its end.
+async fn serve(
+    loaded: Rc<Vec<Identity>>,
+    rate: Rc<RefCell<Rate>>,
+    socket: OwnedFd,
+) -> io::Result<()> {
+    let (sender, mut receiver) = arrow::open::<FromKeys, ToKeys>(socket)?;
+    for (number, identity) in (0..).zip(loaded.iter()) {
+        let shown = FromKeys::Certificate(shown(number, identity));
+        sender.say(&shown, &[], None).map_err(io::Error::other)?;
+    }
+    let all = sender.say(&FromKeys::All, &[], None);
+    all.map_err(io::Error::other)?;
+    while let Some(heard) = receiver.hear().await {
+        let signed = if rate.borrow_mut().take(Instant::now()) {
+            sign(&loaded, &heard.head, &heard.tail)
+        } else {
+            Err("more signatures were asked for than handshakes can need")
+        };
+        let said = match signed {
+            Ok(signature) => sender.say(&FromKeys::Signed, &signature, None),
+            Err(cause) => {
+                event::say(&Event::SignatureRefused { cause });
+                sender.say(&FromKeys::Refused, &[], None)
+            }
+        };
+        said.map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+fn shown(number: u16, identity: &Identity) -> Certificate {
+    Certificate {
+        number,
+        names: identity.names.clone(),
+        chain: identity.chain.iter().map(|der| der.to_vec()).collect(),
+        algorithm: identity.key.algorithm().into(),
+        schemes: identity.schemes().into_iter().map(u16::from).collect(),
+    }
+}
+
+/// Signs, if this is what a server signs in a handshake, and by a scheme that it is signed by there.
+fn sign(loaded: &[Identity], asked: &ToKeys, message: &[u8]) -> Result<Vec<u8>, &'static str> {
+    let ToKeys::Sign { number, scheme } = asked;
+    let scheme = SignatureScheme::from(*scheme);
+    let identity = loaded.get(usize::from(*number));
+    let identity = identity.ok_or("no certificate has this number")?;
+    let version = transcript::of(message).ok_or("this is no part of a handshake")?;
+    if !version.has(scheme) {
+        return Err("the version of TLS has no such signature");
+    }
+    let signer = identity.key.choose_scheme(&[scheme]);
+    let signer = signer.ok_or("the key has no such signature")?;
+    signer.sign(message).map_err(|_| "the key does not sign")
+}
+
+#[cfg(test)]
+mod tests;
