@@ -1,15 +1,22 @@
 //! A small SMTP client that sends what it is told and says what was answered.
 
-use std::io::{self, BufRead, BufReader, Write};
+use crate::Authority;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 /// How long an answer may take.
 const ANSWER_WAIT: Duration = Duration::from_secs(70);
 
+/// A connection, in clear or under TLS.
+trait Wire: Read + Write + Send {}
+impl<T: Read + Write + Send> Wire for T {}
+
 /// A session.
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
     pipelining: bool,
 }
 
@@ -19,20 +26,58 @@ impl Client {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(ANSWER_WAIT))?;
         stream.set_nodelay(true)?;
-        let mut client = Self {
-            stream: BufReader::new(stream),
-            pipelining: false,
-        };
+        let mut client = Self::over(Box::new(stream));
         let greeting = client.answer()?;
         if !greeting.starts_with("220 ") {
             return Err(io::Error::other(greeting));
         }
-        client.stream.get_mut().write_all(b"EHLO client.test\r\n")?;
-        let extensions = client.answer_lines()?;
-        client.pipelining = extensions
-            .iter()
-            .any(|line| line.get(4..) == Some("PIPELINING"));
+        client.hello()?;
         Ok(client)
+    }
+
+    fn over(stream: Box<dyn Wire>) -> Self {
+        Self {
+            stream: BufReader::new(stream),
+            pipelining: false,
+        }
+    }
+
+    /// Says EHLO; gives what was offered.
+    fn hello(&mut self) -> io::Result<Vec<String>> {
+        self.stream.get_mut().write_all(b"EHLO client.test\r\n")?;
+        let extensions = self.answer_lines()?;
+        let pipelining = |line: &String| line.get(4..) == Some("PIPELINING");
+        self.pipelining = extensions.iter().any(pipelining);
+        Ok(extensions)
+    }
+
+    /// Connects, and goes on under TLS once the server has shown a certificate of this name that the authority made.
+    /// Gives the certificate too, in DER.
+    pub fn connect_tls(port: u16, name: &str, by: &Authority) -> io::Result<(Self, Vec<u8>)> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(ANSWER_WAIT))?;
+        stream.set_nodelay(true)?;
+        let mut clear = Self::over(Box::new(stream.try_clone()?));
+        for command in ["", "EHLO client.test\r\n", "STARTTLS\r\n"] {
+            stream.write_all(command.as_bytes())?;
+            let answer = clear.answer()?;
+            if !answer.starts_with('2') {
+                return Err(io::Error::other(answer));
+            }
+        }
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let mut connection = ClientConnection::new(by.trusted(), name).map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        let shown = connection.peer_certificates().and_then(<[_]>::first);
+        let shown = shown.map(|der| der.to_vec()).unwrap_or_default();
+        let mut client = Self::over(Box::new(StreamOwned::new(connection, stream)));
+        let offered = client.hello()?;
+        if offered.iter().any(|line| line.contains("STARTTLS")) {
+            return Err(io::Error::other("TLS is offered within TLS"));
+        }
+        Ok((client, shown))
     }
 
     /// Sends a line and gives the last line of the answer.

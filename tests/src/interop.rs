@@ -12,7 +12,7 @@ pub use messages::{COUNT, Message, messages};
 
 use crate::debian::MALFORMED_MAIL;
 use crate::peer::{OURS, Peer, THEIRS};
-use crate::{Client, Program, cell, debian, free_port, left_out, maildir, wait_until};
+use crate::{Authority, Client, Program, cell, debian, free_port, left_out, maildir, wait_until};
 use std::time::{Duration, Instant};
 
 /// Starts a peer that relays to a port and has these mailboxes.
@@ -31,7 +31,11 @@ pub fn they_send(test: &str, start: Start, manners: &Manners) {
         return;
     };
     let port = free_port();
-    let ours = Program::start(&configuration(port, &names(&messages), ""));
+    // Who is offered TLS takes it: the certificate is one that nobody knows.
+    let config = configuration(port, &names(&messages), "");
+    let ours = Program::start_with(&format!("cert = \"{{dir}}/tls\"\n{config}"), |folder| {
+        Authority::new().certify(&[&format!("mx.{OURS}")], &folder.join("tls"));
+    });
     let peer = match start(port, &[]) {
         Ok(peer) => peer,
         Err(why) => return left_out(test, &why),
@@ -47,6 +51,11 @@ pub fn they_send(test: &str, start: Start, manners: &Manners) {
     let taken = taken_all(inject(peer.port, taken, OURS));
     let arrived = wait(&taken, || maildir::contents(&ours.folder().join("mail")));
     judge(&taken, &arrived, manners, Way::Here, &peer);
+    wait_until("sessions are logged", LONGEST, || {
+        ours.log().contains("event=session.closed")
+    });
+    let clear = ours.log().matches(" tls=none ").count();
+    assert_eq!(clear, 0, "in clear, from {}", peer.name);
 }
 
 /// We send to them: every message goes into us by SMTP, and comes out of the peer's mailboxes. What the peer refuses

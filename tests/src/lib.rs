@@ -1,6 +1,7 @@
 //! What the tests of the whole share: the program, started for real; an SMTP client and a sink that do what a
 //! test tells them; scratch folders and free ports.
 
+mod authority;
 pub mod cell;
 mod client;
 pub mod debian;
@@ -15,6 +16,7 @@ mod target;
 mod trial;
 mod unprivileged;
 
+pub use authority::Authority;
 pub use client::Client;
 pub use left_out::left_out;
 pub use program::{Program, binary, children_of, find_files, wait_until};

@@ -85,15 +85,25 @@ fn is_of_these_sources(binary: &Path) {
 impl Program {
     /// Writes a configuration with `{dir}` replaced by the program's own folder, and starts it.
     pub fn start(configuration: &str) -> Self {
-        Self::start_by(configuration, By::of_this_run())
+        Self::start_by(configuration, By::of_this_run(), |_| {})
+    }
+
+    /// The same, with files that its folder has before.
+    pub fn start_with(configuration: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_by(configuration, By::of_this_run(), prepare)
     }
 
     /// The same by root, with users for its processes that only it sees: see [`crate::rooted`].
     pub fn start_by_root(configuration: &str) -> Self {
-        Self::start_by(configuration, By::Root)
+        Self::start_by(configuration, By::Root, |_| {})
     }
 
-    fn start_by(configuration: &str, by: By) -> Self {
+    /// Both.
+    pub fn start_by_root_with(configuration: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_by(configuration, By::Root, prepare)
+    }
+
+    fn start_by(configuration: &str, by: By, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let mut program = Self {
             folder,
@@ -102,6 +112,7 @@ impl Program {
         };
         let text = configuration.replace("{dir}", &program.folder().display().to_string());
         fs::write(program.config(), text).expect("a writable scratch folder");
+        prepare(program.folder());
         program.run();
         program
     }

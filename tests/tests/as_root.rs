@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tests::rooted::{self, id_of};
+use tests::rooted::{self, USERS, id_of};
 use tests::{
     Client, Program, Trial, binary, children_of, find_files, free_port, left_out, wait_until,
 };
@@ -57,7 +57,7 @@ fn root_is_given_up_and_each_process_is_its_own_user() {
         arrived(&program, "mail/ann") == 1
     });
     let mut all = program.roles();
-    assert_eq!(all.len(), 7, "{all:?}");
+    assert_eq!(all.len(), USERS.len() - 1, "{all:?}");
     all.push(("supervisor".into(), program.pid()));
     for (role, pid) in &all {
         let id = id_of(role);
@@ -120,9 +120,11 @@ fn what_dies_is_sealed_the_same_when_it_is_started_again() {
             .map(|(_, pid)| pid)
             .filter(|pid| status(*pid, "Seccomp_filters") == "2")
     };
-    for (count, role) in ["smtpd", "policy", "queue", "local", "relay", "admin"]
-        .iter()
-        .enumerate()
+    for (count, role) in [
+        "smtpd", "policy", "keys", "queue", "local", "relay", "admin",
+    ]
+    .iter()
+    .enumerate()
     {
         wait_until("it serves", SOON, || serving(role).is_some());
         let old = serving(role).expect("it serves");
@@ -366,7 +368,7 @@ fn a_user_with_three_rights_starts_it_and_nobody_has_them_but_launch() {
         Ok(0x1C0)
     );
     let roles = children_of(*launch);
-    assert_eq!(roles.len(), 6, "{roles:?}");
+    assert_eq!(roles.len(), USERS.len() - 2, "{roles:?}");
     for (role, pid) in roles {
         let id = id_of(&role);
         assert_eq!(status(pid, "Uid"), format!("{id} {id} {id} {id}"), "{role}");
@@ -402,8 +404,8 @@ fn without_users_root_is_told_what_is_missing() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         (output.status.code(), said)
     };
-    let missing = "these users are missing: ringmail, ringmail-launch, ringmail-queue, ringmail-policy, ringmail-local, \
-                   ringmail-relay, ringmail-admin, ringmail-smtpd; `ringmail setup users` makes them";
+    let all = USERS.join(", ");
+    let missing = &*format!("these users are missing: {all}; `ringmail setup users` makes them");
     let (code, said) = run("run");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(missing), "{said}");
@@ -526,8 +528,9 @@ fn setup_makes_the_users_by_the_tools_that_there_are() {
             said.contains("made ringmail, ringmail-launch"),
             "{said}{errors}"
         );
-        assert!(said.contains("all 8 users are there"), "{said}{errors}");
-        assert_eq!(said.matches("nologin").count(), 8, "{said}");
+        let all = format!("all {} users are there", USERS.len());
+        assert!(said.contains(&all), "{said}{errors}");
+        assert_eq!(said.matches("nologin").count(), USERS.len(), "{said}");
     }
 }
 

@@ -100,6 +100,9 @@ fn look(program: &Program, config: &Config, role: Role, pid: u32, by_root: bool)
         let within = at_most(soft) && at_most(hard);
         expect(name, if within { String::new() } else { is }, String::new());
     }
+    if role == Role::Keys {
+        expect("memory", unlocked(pid), "[]".into());
+    }
     let reach = Reach::of(role, config);
     let own = Layer::Namespaces.is_of(role);
     for kind in ["user", "mnt", "ipc", "uts", "net"] {
@@ -133,6 +136,29 @@ fn look(program: &Program, config: &Config, role: Role, pid: u32, by_root: bool)
     let odd: Vec<_> = odd.collect();
     expect("descriptors", format!("{odd:?}"), "[]".into());
     wrong
+}
+
+/// Private memory of a process that it can write to and that may go to a disk.
+fn unlocked(pid: u32) -> String {
+    let smaps = fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap_or_default();
+    let (mut unlocked, mut range, mut ranges) = (Vec::new(), "", 0);
+    for line in smaps.lines() {
+        match line.split_once(' ') {
+            Some(("VmFlags:", flags)) if !range.is_empty() => {
+                ranges += 1;
+                if !flags.split(' ').any(|flag| flag == "lo") {
+                    unlocked.push(range);
+                }
+            }
+            // A line of proc_pid_maps(5) begins a mapping.
+            Some((place, rest)) if place.contains('-') && !place.ends_with(':') => {
+                range = if rest.starts_with("rw-p") { line } else { "" };
+            }
+            _ => {}
+        }
+    }
+    assert!(ranges > 3, "{smaps}");
+    format!("{unlocked:?}")
 }
 
 /// What a process has open, without what it inherited from whoever started the service.

@@ -21,6 +21,8 @@ use std::fmt;
 /// A layer of confinement: each refuses by itself, whether the others stand or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Layer {
+    /// No memory of it is ever written to a disk.
+    Memory,
     /// No program gains privileges by its file, and nobody of the same uid looks in.
     Privileges,
     /// Namespaces and a root of its own.
@@ -37,7 +39,8 @@ pub enum Layer {
 
 impl Layer {
     /// All of them, in the order in which they are raised.
-    pub const ALL: [Layer; 6] = [
+    pub const ALL: [Layer; 7] = [
+        Layer::Memory,
         Layer::Privileges,
         Layer::Namespaces,
         Layer::Capabilities,
@@ -49,6 +52,7 @@ impl Layer {
     /// Its name in `status` and in the log.
     pub const fn name(self) -> &'static str {
         match self {
+            Layer::Memory => "memory",
             Layer::Privileges => "no_new_privs",
             Layer::Namespaces => "namespaces",
             Layer::Capabilities => "capabilities",
@@ -59,9 +63,13 @@ impl Layer {
     }
 
     /// Whether a role is meant to have it. admin asks the kernel who is at the other end of the control socket, and
-    /// in a user namespace everybody but its own user would show as nobody.
+    /// in a user namespace everybody but its own user would show as nobody. Secrets that outlive a session are with keys.
     pub const fn is_of(self, role: Role) -> bool {
-        !matches!((self, role), (Layer::Namespaces, Role::Admin))
+        match self {
+            Layer::Memory => matches!(role, Role::Keys),
+            Layer::Namespaces => !matches!(role, Role::Admin),
+            _ => true,
+        }
     }
 }
 

@@ -7,12 +7,14 @@ pub mod calls;
 #[cfg(feature = "acts")]
 mod container;
 pub mod files;
+mod memory;
 mod names;
 pub mod number;
 pub mod spaces;
 
 #[cfg(feature = "acts")]
 pub use container::contain;
+pub use memory::lock_memory;
 pub use names::name_of;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit};

@@ -48,6 +48,7 @@ fn main(next_hop: u16) -> String {
          alias_maps =\n\
          alias_database =\n\
          mynetworks = 127.0.0.0/8\n\
+         smtp_tls_security_level = may\n\
          inet_protocols = ipv4\n\
          smtpd_peername_lookup = no\n\
          transport_maps = inline:{{{{ {OURS} = smtp:[127.0.0.1]:{next_hop} }}}}\n\

@@ -1,6 +1,7 @@
 //! `ringmail check`: first the file, then what is around it: folders, sockets, ports, name servers. Everything that is
 //! found is said at once. A wrong file is 3, wrong surroundings are 1; a warning changes nothing.
 
+mod certificates;
 mod folders;
 mod ports;
 mod servers;
@@ -63,6 +64,7 @@ pub fn check(path: &Path, json: bool, quiet: bool) -> u8 {
     file(path, &mut findings);
     users(&config, &mut findings);
     folders::check(&config, &mut findings);
+    certificates::check(&config, &mut findings);
     servers::lmtp(&config, &mut findings);
     ports::check(&config, &mut findings);
     strangers(&config, &mut findings);

@@ -51,7 +51,7 @@ fn bring(config: &Config, text: &str) -> io::Result<Reload> {
         })
         .take(SOCKETS_MAX)
         .collect();
-    let secrets = secrets::open_all(config)?;
+    let secrets = secrets::open_for_service(config)?;
     crate::role::in_event_loop(async move {
         let (sender, mut receiver) = arrow::open::<Brought, Reload>(stream.into())?;
         for (brought, socket) in sockets {

@@ -42,7 +42,7 @@ impl Cert {
                     io::Error::new(io::ErrorKind::NotFound, cause)
                 })?;
                 let single = Path::new(&folder).join(credential);
-                if single.exists() {
+                if single.is_file() {
                     return Ok(single);
                 }
                 Ok(Path::new(&folder).join(format!("{credential}_{name}")))

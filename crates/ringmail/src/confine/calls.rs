@@ -378,6 +378,11 @@ pub const TABLE: &[Row] = &[
         "the answer of keys, within a handshake",
     ),
     any(
+        Who::One(Role::Smtpd),
+        n::WRITEV,
+        "several records of TLS at once",
+    ),
+    any(
         Who::One(Role::Relay),
         n::PREAD64,
         "a large body that was handed over",

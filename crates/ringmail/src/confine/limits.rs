@@ -1,6 +1,7 @@
 //! How much a closed role may have of what the kernel counts. Far above what its own bounds let it take, so that
 //! nothing that is right meets them, and far below what would hurt the rest of the machine.
 
+use super::Layer;
 use crate::ipc::spawn::Role;
 pub use sys::sandbox::Limited;
 
@@ -24,12 +25,14 @@ pub fn of(role: Role) -> [(Limited, u64); 7] {
         // A session has a connection, and may have a body; queue holds the other ends.
         Role::Queue | Role::Smtpd => (65_536, 4096 * MIB, FILE),
     };
+    // It locks its own before this limit stands; what is asked for later counts too.
+    let locked = if Layer::Memory.is_of(role) { memory } else { 0 };
     [
         (Limited::Nofile, files),
         (Limited::Data, memory),
         (Limited::Fsize, file),
         (Limited::Nproc, 0),
-        (Limited::Memlock, 0),
+        (Limited::Memlock, locked),
         (Limited::Msgqueue, 0),
         (Limited::Sigpending, SIGNALS),
     ]

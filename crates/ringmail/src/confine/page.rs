@@ -26,6 +26,7 @@ const LAYERS: &str = "\
 
 | layer | what it takes away | what it needs | without it |
 |---|---|---|---|
+| memory | memory that is written to a disk when it is scarce: keys alone has it, for secrets that outlive a session | some MiB of locked memory (`ulimit -l`, LimitMEMLOCK=) | swap that is encrypted, or none |
 | no_new_privs | programs that gain rights by their file; looks from outside by the same user; cores | Linux 3.5 | – |
 | namespaces | this machine's files but the named folders, its network where none is needed, its IPC, its name | user namespaces for plain users; admin has none, for it asks the kernel who is at its socket | Landlock refuses the files, seccomp the sockets |
 | capabilities | every capability, and the way to any | – | – |
@@ -90,13 +91,13 @@ pub fn markdown() -> String {
         .flat_map(|role| {
             let missing = Layer::ALL
                 .into_iter()
-                .filter(move |layer| !layer.is_of(role));
+                .filter(move |layer| !layer.is_of(role) && *layer != Layer::Memory);
             missing.map(move |layer| format!("{role} has no {layer}"))
         })
         .collect();
     let _ = writeln!(
         text,
-        "All roles have all layers, but: {}.\n",
+        "All roles have all layers but `memory`, which keys alone has; and {}.\n",
         without.join("; ")
     );
     text += "## System calls\n\nOne that is not here, or whose arguments are others, ends the process with 159, and the log says which it was\n(`role.trapped`).\n\n| call | only | who | what for |\n|---|---|---|---|\n";

@@ -37,6 +37,9 @@ impl Walls {
             missing: Vec::new(),
             absent: Vec::new(),
         };
+        if Layer::Memory.is_of(role) {
+            walls.raise_one(Layer::Memory, sandbox::lock_memory);
+        }
         let kept = walls.present(&reach.folders, folders::make);
         let passed = walls.present(&reach.sockets, |path| std::fs::metadata(path).map(drop));
         let spaces = spaces(&kept, &passed, reach.has_network());

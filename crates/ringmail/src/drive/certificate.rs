@@ -105,3 +105,27 @@ fn octets(file: &File) -> Result<Zeroizing<Vec<u8>>, String> {
     read.map_err(|error| error.to_string())?;
     Ok(octets)
 }
+
+/// Whether a certificate of these names is for this one (RFC 6125 §6.4.3: `*` stands for the whole leftmost label).
+pub fn is_for(names: &[String], name: &str) -> bool {
+    let above = name.split_once('.').map(|(_, above)| above);
+    names.iter().any(|known| match known.strip_prefix("*.") {
+        Some(known) => above.is_some_and(|above| known.eq_ignore_ascii_case(above)),
+        None => known.eq_ignore_ascii_case(name),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_one_label() {
+        let names = ["mx.example.org".to_owned(), "*.example.net".to_owned()];
+        assert!(is_for(&names, "MX.example.org"));
+        assert!(is_for(&names, "a.example.net"));
+        assert!(!is_for(&names, "a.b.example.net"));
+        assert!(!is_for(&names, "example.net"));
+        assert!(!is_for(&names, "net"));
+    }
+}

@@ -98,9 +98,10 @@ fn main() -> ExitCode {
 fn look(role: Role) -> Vec<String> {
     let place = Place::new();
     let mut wrong = Vec::new();
+    // Memory that is locked refuses nothing.
     let layers: Vec<Layer> = Layer::ALL
         .into_iter()
-        .filter(|layer| layer.is_of(role))
+        .filter(|layer| layer.is_of(role) && *layer != Layer::Memory)
         .collect();
     let mut rows = Vec::new();
     for (act, _) in ACTS {

@@ -60,7 +60,7 @@ impl Supervisor {
     pub(super) fn reload(&mut self, asker: &Asker) {
         let path = std::path::Path::new(&self.start.path);
         let text = config::load_text(path).map_err(|errors| wrong(errors.to_string()));
-        self.reload_by(asker, text, Vec::new(), None);
+        self.reload_by(asker, text, Vec::new(), Vec::new());
     }
 
     /// Takes what root brought.
@@ -71,7 +71,7 @@ impl Supervisor {
             secrets,
             asker,
         } = brings;
-        self.reload_by(&Asker::Root(asker), Ok(text), sockets, Some(secrets));
+        self.reload_by(&Asker::Root(asker), Ok(text), sockets, secrets);
     }
 
     fn reload_by(
@@ -79,7 +79,7 @@ impl Supervisor {
         asker: &Asker,
         text: Result<String, Reload>,
         sockets: Vec<Open>,
-        secrets: Option<Vec<Secret>>,
+        secrets: Vec<Secret>,
     ) {
         let refused = if self.reloading.is_some() {
             Some(Reload::Busy)
@@ -109,7 +109,7 @@ impl Supervisor {
         asker: Asker,
         configuration: String,
         sockets: Vec<Open>,
-        secrets: Option<Vec<Secret>>,
+        secrets: Vec<Secret>,
     ) -> Result<(), Reload> {
         let new = Config::parse(&configuration, &self.start.path, self.start.situation)
             .map_err(|errors| wrong(errors.to_string()))?;
@@ -135,11 +135,7 @@ impl Supervisor {
         }
         let surroundings =
             |error: io::Error| Reload::Surroundings(cut(error.to_string(), TEXT_OCTETS));
-        let secrets = match secrets {
-            Some(brought) => secrets::brought(&new, brought),
-            None => secrets::open_all(&new),
-        };
-        let secrets = secrets.map_err(surroundings)?;
+        let secrets = secrets::gather(&new, secrets).map_err(surroundings)?;
         self.take_listeners(&new, sockets)?;
         self.secrets = secrets;
         let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();

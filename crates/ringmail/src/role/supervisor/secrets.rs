@@ -28,30 +28,42 @@ pub struct Secret {
 
 /// Opens all that the configuration names; the error names what cannot be used, and why.
 pub fn open_all(config: &Config) -> io::Result<Vec<Secret>> {
-    let mut secrets = Vec::new();
-    for (certificate, cert) in (0..).zip(&config.certs) {
-        for part in [Part::Chain, Part::Key] {
-            let file = open(cert, part).map_err(|error| {
-                io::Error::new(error.kind(), format!("cert = \"{cert}\": {error}"))
-            })?;
-            secrets.push(Secret {
-                certificate,
-                part,
-                file: file.into(),
-            });
-        }
-    }
-    Ok(secrets)
+    gather(config, Vec::new())
 }
 
-/// Those that root opened, in place of ours, where they are all that the configuration names.
-pub fn brought(config: &Config, brought: Vec<Secret>) -> io::Result<Vec<Secret>> {
-    let names = |secret: &Secret| usize::from(secret.certificate) < config.certs.len();
-    let right = brought.len() == 2 * config.certs.len() && brought.iter().all(names);
-    let message = "other files were brought than the configuration names";
-    right
-        .then_some(brought)
-        .ok_or_else(|| io::Error::other(message))
+/// What root opens for a service that has given root up. What the service manager handed over is the service's own.
+pub fn open_for_service(config: &Config) -> io::Result<Vec<Secret>> {
+    let roots = named(config).filter(|(_, cert, _)| matches!(cert, Cert::Path(_)));
+    roots.map(open_one).collect()
+}
+
+/// All that the configuration names: what was brought, and what was not opened here.
+pub fn gather(config: &Config, mut brought: Vec<Secret>) -> io::Result<Vec<Secret>> {
+    let secrets = named(config).map(|(certificate, cert, part)| {
+        let is_it = |one: &Secret| one.certificate == certificate && one.part == part;
+        match brought.iter().position(is_it) {
+            Some(at) => Ok(brought.swap_remove(at)),
+            None => open_one((certificate, cert, part)),
+        }
+    });
+    secrets.collect()
+}
+
+/// Each file, by its certificate's place.
+fn named(config: &Config) -> impl Iterator<Item = (u16, &Cert, Part)> {
+    let certs = (0..).zip(&config.certs);
+    certs.flat_map(|(place, cert)| [Part::Chain, Part::Key].map(|part| (place, cert, part)))
+}
+
+fn open_one((certificate, cert, part): (u16, &Cert, Part)) -> io::Result<Secret> {
+    let told =
+        |error: io::Error| io::Error::new(error.kind(), format!("cert = \"{cert}\": {error}"));
+    let file = open(cert, part).map_err(told)?.into();
+    Ok(Secret {
+        certificate,
+        part,
+        file,
+    })
 }
 
 /// Opens one of them.

@@ -1,0 +1,32 @@
+//! Certificates: whether they can be read, belong to their keys, and are for our name.
+
+use super::Finding;
+use crate::config::Config;
+use crate::drive::certificate;
+use crate::ipc::spawn::Part;
+use crate::role::supervisor::secrets;
+
+/// Looks at each as the service will, as who runs this.
+pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
+    let mut names = Vec::new();
+    for cert in &config.certs {
+        let open = |part| secrets::open(cert, part).map_err(|error| error.to_string());
+        let files = open(Part::Chain).and_then(|chain| Ok((chain, open(Part::Key)?)));
+        match files.and_then(|(chain, key)| certificate::load(&chain, &key)) {
+            Ok(identity) => names.extend(identity.names),
+            Err(why) => findings.push(Finding::error(
+                "cert",
+                format!("{cert}: {why}"),
+                "fullchain.pem and privkey.pem in a folder, or both in one file; the service's user opens them, root where root starts it",
+            )),
+        }
+    }
+    let hostname = &config.hostname;
+    if !names.is_empty() && !certificate::is_for(&names, hostname) {
+        findings.push(Finding::warning(
+            "cert",
+            format!("no certificate is for {hostname}"),
+            "servers that look at the name will not send to us, or not under TLS",
+        ));
+    }
+}
