@@ -8,7 +8,7 @@
 use crate::octets::Octets;
 use ringmail::ipc::spawn::{Arrow, FromRole, Role, ToRole};
 use ringmail::ipc::{
-    self, Frame, Misbehaved, accept, control, deliver, judge, launch, reload, supervise,
+    self, Frame, Misbehaved, accept, control, deliver, judge, launch, reload, sign, supervise,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -56,6 +56,8 @@ fn check(data: &[u8], planted: bool) {
         11 => drop(hears::<judge::Judged>(&stream, planted)),
         12 => drop(hears::<reload::Brought>(&stream, planted)),
         13 => numbers(&stream),
+        14 => drop(hears::<sign::ToKeys>(&stream, planted)),
+        15 => drop(hears::<sign::FromKeys>(&stream, planted)),
         _ => cut(&stream),
     }
 }
