@@ -36,7 +36,7 @@ fn send(client: &mut Client) {
 
 fn arrived(program: &Program) -> Vec<String> {
     let files = find_files(&program.folder().join("mail/ann/new"));
-    let texts = files.iter().map(|file| fs::read_to_string(file));
+    let texts = files.iter().map(fs::read_to_string);
     texts.collect::<Result<_, _>>().expect("readable")
 }
 

@@ -120,38 +120,18 @@ pub async fn serve<D: Desk>(
                     let (answer, token) = desk.commit(&session, &mut content).await;
                     content.clear();
                     session.answer(answer, now());
+                    let kept = answer == Answer::Accept;
+                    let token = if kept { token } else { setting.token };
                     if let Some(Output::Reply(reply)) = session.poll() {
-                        let token = if answer == Answer::Accept {
-                            token
-                        } else {
-                            setting.token
-                        };
                         write_reply(reply, setting, token, &mut out);
                     }
                 }
-                Output::Ask(Question::StartTls) => {
-                    let stands = setting.tls.as_ref().is_some_and(|tls| tls.stands());
-                    let answer = if stands {
-                        Answer::Accept
-                    } else {
-                        Answer::Refuse(replies::NO_TLS_NOW)
-                    };
-                    session.answer(answer, now());
-                }
+                Output::Ask(Question::StartTls) => session.answer(setting.can_shake(), now()),
                 Output::StartTls => {
                     send(&mut *stream, &mut out, &mut session, &setting.clock).await?;
-                    let Some(tls) = &setting.tls else {
-                        return Ok(session);
-                    };
-                    stream = match tls.accept(stream).await {
-                        Ok((stream, agreed)) => {
-                            desk.shook_hands(Ok(agreed));
-                            stream
-                        }
-                        Err(error) => {
-                            desk.shook_hands(Err(&error));
-                            return Ok(session);
-                        }
+                    stream = match shake(stream, setting, desk).await {
+                        Some(stream) => stream,
+                        None => return Ok(session),
                     };
                     session.secured(now());
                 }
@@ -195,6 +175,34 @@ pub async fn serve<D: Desk>(
             },
             // Of a smtpd that ends without a word nothing is heard here: its sessions end with it.
             Ok(()) = stop.changed(), if !told => {}
+        }
+    }
+}
+
+impl Setting {
+    /// Whether a handshake could succeed now.
+    fn can_shake(&self) -> Answer {
+        match &self.tls {
+            Some(tls) if tls.stands() => Answer::Accept,
+            _ => Answer::Refuse(replies::NO_TLS_NOW),
+        }
+    }
+}
+
+/// Shakes hands; where that fails there is no connection any more.
+async fn shake<D: Desk>(
+    stream: Box<dyn Stream>,
+    setting: &Setting,
+    desk: &mut D,
+) -> Option<Box<dyn Stream>> {
+    match setting.tls.as_ref()?.accept(stream).await {
+        Ok((stream, agreed)) => {
+            desk.shook_hands(Ok(agreed));
+            Some(stream)
+        }
+        Err(error) => {
+            desk.shook_hands(Err(&error));
+            None
         }
     }
 }

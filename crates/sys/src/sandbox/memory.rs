@@ -39,7 +39,7 @@ fn lock_present() -> io::Result<()> {
     Ok(())
 }
 
-/// The range of one line of proc_pid_maps(5), where it is private and can be written to.
+/// The range of one line of `proc_pid_maps(5)`, where it is private and can be written to.
 fn private_and_writable(line: &str) -> Option<(usize, usize)> {
     let mut words = line.split(' ');
     let (start, end) = words.next()?.split_once('-')?;
