@@ -119,7 +119,7 @@ events! {
     /// An attempt for this recipient did not work and will be made again. `host` is the last that was tried.
     AttemptDeferred "attempt.deferred" Info { queue_id: mail::QueueId, peer_ip: String, attempt: u32, status: String, next_hop: String, host: String, cause: String, forward_path: String }
     /// A certificate and its key are in use, for these names.
-    CertificateLoaded "certificate.loaded" Info { cert: String, names: String }
+    CertificateLoaded "certificate.loaded" Info { cert: String, until: String, names: String }
     /// Files of a certificate are of no use: those that were in use before stay.
     CertificateRefused "certificate.refused" Error { cause: String }
     /// The configuration was read anew and is in force; these keys changed.

@@ -1,12 +1,14 @@
 //! A certificate with its private key, read from PEM files (RFC 7468) that somebody else has opened.
 
+use mail::Time;
 use rustls::SignatureScheme;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 use sys::file::{For, plain_file};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -23,6 +25,8 @@ pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     /// The DNS names that it is for.
     pub names: Vec<String>,
+    /// The last second at which it is valid.
+    pub until: Time,
     /// Its private key.
     pub key: Arc<dyn SigningKey>,
 }
@@ -70,12 +74,27 @@ pub fn load(chain: &File, key: &File) -> Result<Identity, String> {
     let CertifiedKey { cert, key, .. } = certified;
     let leaf = webpki::EndEntityCert::try_from(&cert[0]);
     let leaf = leaf.map_err(|error| format!("the certificate: {error}"))?;
+    let until = until(&leaf).ok_or("the certificate: its end cannot be read")?;
     let names = leaf.valid_dns_names().take(NAMES_MAX);
     Ok(Identity {
         names: names.map(str::to_ascii_lowercase).collect(),
         chain: cert,
+        until,
         key,
     })
+}
+
+/// When a certificate ends. The library tells it to who asks whether it is valid at the end of all time, before it asks for
+/// anything else.
+fn until(leaf: &webpki::EndEntityCert<'_>) -> Option<Time> {
+    let late = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));
+    let server = webpki::KeyUsage::server_auth();
+    match leaf.verify_for_usage(&[], &[], &[], late, server, None, None) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => {
+            Some(Time::from_secs(not_after.as_secs()))
+        }
+        _ => None,
+    }
 }
 
 /// The first private key of a file; its octets are gone afterwards from where they were read to.

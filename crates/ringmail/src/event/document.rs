@@ -70,6 +70,7 @@ pub const FIELDS: &[(&str, &str)] = &[
         "tls",
         "what a handshake agreed on: the version, the cipher suite, the key exchange; or `none`",
     ),
+    ("until", "the last second at which a certificate is valid"),
     (
         "wanted_bytes",
         "octets that must be free for new mail to be taken",

@@ -113,6 +113,7 @@ impl Keys {
                 for (identity, name) in loaded.iter().zip(&self.named) {
                     event::say(&Event::CertificateLoaded {
                         cert: name.clone(),
+                        until: identity.until.stamp().to_string(),
                         names: identity.names.join(" "),
                     });
                 }

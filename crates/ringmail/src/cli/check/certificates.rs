@@ -3,17 +3,35 @@
 use super::Finding;
 use crate::config::Config;
 use crate::drive::certificate;
+use crate::drive::clock::Clock;
 use crate::ipc::spawn::Part;
 use crate::role::supervisor::secrets;
+use mail::Time;
+use std::time::Duration;
+
+/// A certificate that ends within this should have been renewed: certbot does a month before.
+const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// Looks at each as the service will, as who runs this.
 pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
+    let now = Time::from_micros(Clock::start().now_micros());
     let mut names = Vec::new();
     for cert in &config.certs {
         let open = |part| secrets::open(cert, part).map_err(|error| error.to_string());
         let files = open(Part::Chain).and_then(|chain| Ok((chain, open(Part::Key)?)));
         match files.and_then(|(chain, key)| certificate::load(&chain, &key)) {
-            Ok(identity) => names.extend(identity.names),
+            Ok(identity) => {
+                if identity.until <= now + SOON {
+                    let ended = identity.until <= now;
+                    let what = if ended { "ended on" } else { "ends on" };
+                    findings.push(Finding::warning(
+                        "cert",
+                        format!("{cert}: the certificate {what} {}", identity.until.date()),
+                        "renew it, and say `ringmail reload`",
+                    ));
+                }
+                names.extend(identity.names);
+            }
             Err(why) => findings.push(Finding::error(
                 "cert",
                 format!("{cert}: {why}"),
