@@ -4,6 +4,7 @@
 use crate::config::Log;
 use crate::drive::clock::Clock;
 use crate::event::keep::LINE_OCTETS;
+use crate::event::read;
 use crate::event::store::Store;
 use crate::event::{self, Event};
 use crate::ipc::Misbehaved;
@@ -207,16 +208,8 @@ fn lines_of(source: Source, lines: &[u8]) -> bool {
     lines.split_inclusive(|b| *b == b'\n').all(|line| {
         let line = &line[..line.len() - 1];
         let printable = line.iter().all(|b| (b' '..=b'~').contains(b));
-        // at, event, level, role: the first four fields, which are plain words.
-        let mut words = line.split(|b| *b == b' ');
-        printable
-            && line.len() <= LINE_OCTETS
-            && words.next().is_some_and(|word| word.starts_with(b"at="))
-            && words.next().is_some_and(|word| word.starts_with(b"event="))
-            && words.next().is_some_and(|word| word.starts_with(b"level="))
-            && words
-                .next()
-                .is_some_and(|word| word.strip_prefix(b"role=") == Some(source.name().as_bytes()))
+        let line = std::str::from_utf8(line).unwrap_or_default();
+        printable && line.len() <= LINE_OCTETS && read::is_said_by(line, source.name())
     })
 }
 
@@ -238,6 +231,8 @@ mod tests {
             "at=x event=x level=info role=queue",
             "at=x event=x level=info role=smtpd2",
             "at=x event=x level=info a=1 role=smtpd",
+            "at=x event=x level=\"info role=smtpd \" role=queue",
+            "at=x event=x level=info role=smtpd role=queue",
             "at=x event=x level=info role=smtpd a=\u{1b}[2J",
             "at=x event=x level=info role=smtpd a=\u{e9}",
         ] {
