@@ -21,6 +21,11 @@ use tokio::net::UnixStream;
 
 /// Octets taken from a socket at once.
 const READ_OCTETS: usize = 64 * 1024;
+/// Pieces taken from one source before the others have their turn: one that says more than can be written down makes
+/// nobody wait but itself.
+const TURN_PIECES: usize = 4;
+/// Pieces taken at most from a source that can say no more: far above what its socket holds.
+const LAST_PIECES: usize = 64;
 /// How long after a failure the folder is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How often old files are looked for when nothing is written.
@@ -98,11 +103,13 @@ impl Events {
         });
         let old = self.ends.borrow_mut().insert(source, Rc::clone(&end));
         if let Some(old) = old {
-            self.drain(&old);
+            self.drain(&old, LAST_PIECES);
         }
         let events = self.clone();
         tokio::task::spawn_local(async move {
-            while end.socket.readable().await.is_ok() && events.drain(&end) {}
+            while end.socket.readable().await.is_ok() && events.drain(&end, TURN_PIECES) {
+                tokio::task::yield_now().await;
+            }
             let mut ends = events.ends.borrow_mut();
             if ends.get(&source).is_some_and(|now| Rc::ptr_eq(now, &end)) {
                 ends.remove(&source);
@@ -115,14 +122,14 @@ impl Events {
     pub fn take_what_is_left(&self) {
         let ends: Vec<Rc<End>> = self.ends.borrow().values().cloned().collect();
         for end in ends {
-            self.drain(&end);
+            self.drain(&end, LAST_PIECES);
         }
     }
 
-    /// Takes all that is there now; false when nothing more will come.
-    fn drain(&self, end: &End) -> bool {
+    /// Takes what is there now, at most so many pieces; false when nothing more will come.
+    fn drain(&self, end: &End, pieces: usize) -> bool {
         let mut piece = vec![0; READ_OCTETS];
-        loop {
+        for _ in 0..pieces {
             match end.socket.try_read(&mut piece) {
                 Ok(0) => return false,
                 Ok(count) => {
@@ -142,6 +149,7 @@ impl Events {
                 Err(_) => return false,
             }
         }
+        true
     }
 
     fn write(&self, lines: &[u8]) {
