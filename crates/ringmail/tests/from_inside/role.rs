@@ -20,7 +20,7 @@ use sys::socket::Kind;
 /// The first of the roles' ids, where the test is root; no system gives ids there out.
 const FIRST_ID: u32 = 61_100;
 /// Somebody else's.
-const VICTIM_ID: u32 = 61_150;
+pub const VICTIM_ID: u32 = 61_150;
 
 /// In the place of layers: the role as it is.
 const SEALED: &str = "sealed";
@@ -114,10 +114,34 @@ impl Place {
         found
     }
 
+    /// All that lies here but in this folder: each path, and for files their octets.
+    pub fn all_but(&self, but: &str) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+        let mut found = std::collections::BTreeMap::new();
+        let mut folders = vec![self.folder().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
+                let octets = plain.then(|| fs::read(&path).unwrap_or_default());
+                if path.is_dir() && path != self.folder().join(but) {
+                    folders.push(path.clone());
+                }
+                found.insert(path, octets.unwrap_or_default());
+            }
+        }
+        found
+    }
+
     /// A role's first orders.
     pub fn orders(&self) -> ToRole {
+        self.orders_by(&self.configuration())
+    }
+
+    /// A role's first orders by a configuration in which `{dir}` is this folder.
+    pub fn orders_by(&self, configuration: &str) -> ToRole {
+        let dir = self.folder.path().display().to_string();
         ToRole::Orders {
-            configuration: self.configuration(),
+            configuration: configuration.replace("{dir}", &dir),
             path: "ringmail.toml".into(),
             situation: Situation::Run,
         }
@@ -166,12 +190,7 @@ impl Place {
         ];
         let child = sys::process::start_role(&arguments, theirs.as_fd(), self.ids(run.role));
         drop(theirs);
-        let orders = ToRole::Orders {
-            configuration: self.configuration(),
-            path: "ringmail.toml".into(),
-            situation: Situation::Run,
-        };
-        let octets = postcard::to_stdvec(&orders).expect("encodes");
+        let octets = postcard::to_stdvec(&self.orders()).expect("encodes");
         let mut child = child.expect("it starts");
         sys::socket::send(&ours, &octets, &[]).expect("it hears");
         let status = child.wait().expect("ours");
