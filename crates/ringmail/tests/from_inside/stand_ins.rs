@@ -4,11 +4,13 @@
 
 mod admin;
 mod events;
+pub mod launch;
 mod local;
 mod policy;
 mod queue;
 mod random;
 mod relay;
+pub mod supervisor;
 
 use super::role::Place;
 use mail::Mailbox;
@@ -24,7 +26,7 @@ use sys::socket::{Kind, pair};
 pub type Look = fn() -> Vec<String>;
 
 /// The tests, by name.
-pub const TESTS: [(&str, Look); 6] = [
+pub const TESTS: [(&str, Look); 8] = [
     (
         "those_who_have_taken_over_smtpd_local_and_relay_get_nothing_from_queue",
         queue::look,
@@ -48,6 +50,14 @@ pub const TESTS: [(&str, Look); 6] = [
     (
         "who_has_taken_a_role_over_writes_no_line_of_another_into_the_event_store",
         events::look,
+    ),
+    (
+        "who_has_taken_a_role_over_makes_the_supervisor_start_nothing_else_and_not_end",
+        supervisor::look,
+    ),
+    (
+        "who_has_taken_over_the_supervisor_gets_nothing_from_launch_but_roles_as_their_users",
+        launch::look,
     ),
 ];
 
