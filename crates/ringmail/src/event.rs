@@ -178,9 +178,9 @@ events! {
     SealRefused "seal.refused" Error { peer_ip: String, cause: String, reverse_path: String }
     /// A session ended. One line a session, whatever the peer did. `tls` is what was agreed on, or `none`.
     SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, tls: String, helo: String }
-    /// A signature was asked for that is none of a handshake, or more of them than there can be handshakes: smtpd
-    /// misbehaves.
-    SignatureRefused "signature.refused" Error { cause: &'static str }
+    /// Signatures were asked for that are none of a handshake, or more of them than there can be handshakes: smtpd
+    /// misbehaves. So many since it was last said; the cause is that of the last.
+    SignatureRefused "signature.refused" Error { count: u64, cause: &'static str }
     /// A session was refused at its start: too many are open.
     SessionRefused "session.refused" Warn { peer_ip: String, listener: &'a str }
     /// New mail is refused for lack of room on the spool's file system, or taken again.

@@ -17,8 +17,11 @@ use tokio::sync::Notify;
 const READ_OCTETS: usize = 128 * 1024;
 /// A buffer that grew beyond this is given back when it is empty.
 const KEEP_OCTETS: usize = 1024 * 1024;
-/// Descriptors that came before the frames that announce them; more is misbehaviour.
-const FDS_WAITING_MAX: usize = 64;
+/// Descriptors that came before the frames that announce them; more is misbehaviour. A descriptor comes with its frame's
+/// first octet and is read with it, so that few are ever here; and a role may have few.
+const FDS_WAITING_MAX: usize = sys::socket::FDS_MAX;
+/// Octets that an end which answers keeps for one that does not read its answers, before it hears no more questions.
+const UNREAD_OCTETS: usize = 4 * 1024 * 1024;
 
 /// What is to be sent, and the descriptors with their places in it.
 #[derive(Default)]
@@ -33,6 +36,8 @@ struct End {
     socket: UnixStream,
     outgoing: RefCell<Outgoing>,
     wake: Notify,
+    /// Something was taken by the other end, or the arrow has ended.
+    taken: Notify,
     closed: Cell<bool>,
 }
 
@@ -92,6 +97,7 @@ pub fn open<Says: 'static, Hears>(socket: OwnedFd) -> io::Result<(Sender<Says>, 
         socket: UnixStream::from_std(socket.into())?,
         outgoing: RefCell::default(),
         wake: Notify::new(),
+        taken: Notify::new(),
         closed: Cell::new(false),
     });
     tokio::task::spawn_local(write(Rc::clone(&end)));
@@ -130,6 +136,14 @@ impl<T: Serialize> Sender<T> {
     pub fn backlog(&self) -> usize {
         let outgoing = self.end.outgoing.borrow();
         outgoing.octets.len() - outgoing.sent
+    }
+
+    /// Waits until the other end has taken most of what was said to it, or the arrow has ended. Who answers waits for it
+    /// before the next question, so that one who asks and does not read cannot fill this process's memory.
+    pub async fn room(&self) {
+        while !self.end.closed.get() && self.backlog() > UNREAD_OCTETS {
+            self.end.taken.notified().await;
+        }
     }
 }
 
@@ -230,9 +244,13 @@ async fn write(end: Rc<End>) {
         let sent = end.socket.async_io(Interest::WRITABLE, || {
             send(&end.socket, &mut end.outgoing.borrow_mut())
         });
-        if sent.await.is_err() {
+        let ended = sent.await.is_err();
+        if ended {
             end.closed.set(true);
             end.outgoing.take();
+        }
+        end.taken.notify_waiters();
+        if ended {
             return;
         }
     }

@@ -28,9 +28,13 @@ pub async fn serve<F>(
 {
     let mut tasks = JoinSet::new();
     loop {
+        let next = async {
+            sender.room().await;
+            receiver.hear().await
+        };
         tokio::select! {
             biased;
-            heard = receiver.hear() => {
+            heard = next => {
                 let Some(heard) = heard else { return };
                 if under_way.is_ending() {
                     // Never begun: queue gives it to whoever comes next.

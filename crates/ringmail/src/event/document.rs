@@ -12,6 +12,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("cause", "why, in words; of a next hop its reply"),
     ("cert", "a certificate, as the configuration names it"),
     ("changes", "how many keys of the configuration changed"),
+    ("count", "how many times"),
     ("events", "how many events"),
     ("finding", "what the spool found, in words"),
     ("folder", "which folder"),

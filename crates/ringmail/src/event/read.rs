@@ -54,7 +54,9 @@ impl Record {
                 Some((_, Kind::Truth)) => value.parse::<bool>().ok().map(Into::into),
                 _ => None,
             };
-            json.insert(name.clone(), typed.unwrap_or_else(|| value.clone().into()));
+            // As `field` has it: what stands first counts.
+            json.entry(name.clone())
+                .or_insert_with(|| typed.unwrap_or_else(|| value.clone().into()));
         }
         json.into()
     }
@@ -69,6 +71,59 @@ impl Record {
     }
 }
 
+/// What each line begins with, in this order: when, what, how much it matters, and who says it.
+const FRONT: [&str; 4] = ["at", "event", "level", "role"];
+
+/// Whether a line says in its front that this role says it, and says nothing else of that behind it. A value in quotes
+/// could span what looks like the front, so that another comes behind it for who reads the line; no front has one.
+pub fn is_said_by(line: &str, role: &str) -> bool {
+    let mut rest = line;
+    for wanted in FRONT {
+        match split(rest) {
+            Some((name, Value::Plain(value), behind)) if name == wanted => {
+                if name == "role" && value != role {
+                    return false;
+                }
+                rest = behind;
+            }
+            _ => return false,
+        }
+    }
+    while let Some((name, value, behind)) = split(rest) {
+        if FRONT.contains(&name) {
+            return false;
+        }
+        rest = match value {
+            Value::Plain(_) => behind,
+            Value::Quoted(quoted) => unescape(quoted, |_| {}),
+        };
+    }
+    true
+}
+
+/// A value as it stands in a line.
+enum Value<'a> {
+    /// A plain word.
+    Plain(&'a str),
+    /// All that stands behind its first quote.
+    Quoted(&'a str),
+}
+
+/// The name and the value at the front of a line, and what stands behind a plain one.
+fn split(line: &str) -> Option<(&str, Value<'_>, &str)> {
+    let (name, rest) = line.trim_start_matches(' ').split_once('=')?;
+    if name.is_empty() || name.contains([' ', '"']) {
+        return None;
+    }
+    Some(match rest.strip_prefix('"') {
+        None => {
+            let (value, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+            (name, Value::Plain(value), rest)
+        }
+        Some(quoted) => (name, Value::Quoted(quoted), ""),
+    })
+}
+
 /// The fields of a line, one after another.
 struct Fields<'a>(&'a str);
 
@@ -76,49 +131,46 @@ impl Iterator for Fields<'_> {
     type Item = (String, String);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.0.trim_start_matches(' ').split_once('=')?;
-        if name.is_empty() || name.contains([' ', '"']) {
-            return None;
-        }
-        let (value, rest) = match rest.strip_prefix('"') {
-            None => {
-                let (value, rest) = rest.split_once(' ').unwrap_or((rest, ""));
-                (value.to_owned(), rest)
+        let (name, value, rest) = split(self.0)?;
+        let mut text = String::new();
+        self.0 = match value {
+            Value::Plain(word) => {
+                text.push_str(word);
+                rest
             }
-            Some(quoted) => unescape(quoted),
+            Value::Quoted(quoted) => unescape(quoted, |next| text.push(next)),
         };
-        self.0 = rest;
-        Some((name.to_owned(), value))
+        Some((name.to_owned(), text))
     }
 }
 
-/// What `str::escape_default` made, up to the closing quote; and what follows it. A line that was cut ends anywhere.
-fn unescape(quoted: &str) -> (String, &str) {
-    let mut value = String::new();
+/// Takes what `str::escape_default` made, up to the closing quote; gives what follows it. A line that was cut ends
+/// anywhere.
+fn unescape(quoted: &str, mut take: impl FnMut(char)) -> &str {
     let mut rest = quoted.chars();
     while let Some(next) = rest.next() {
         match next {
             '"' => break,
             '\\' => match rest.next() {
-                Some('n') => value.push('\n'),
-                Some('r') => value.push('\r'),
-                Some('t') => value.push('\t'),
+                Some('n') => take('\n'),
+                Some('r') => take('\r'),
+                Some('t') => take('\t'),
                 Some('u') => {
                     let text = rest.as_str();
                     let digits = text.strip_prefix('{').and_then(|t| t.split_once('}'));
                     if let Some((digits, behind)) = digits {
                         let code = u32::from_str_radix(digits, 16).ok();
-                        value.push(code.and_then(char::from_u32).unwrap_or('?'));
+                        take(code.and_then(char::from_u32).unwrap_or('?'));
                         rest = behind.chars();
                     }
                 }
-                Some(other) => value.push(other),
+                Some(other) => take(other),
                 None => break,
             },
-            other => value.push(other),
+            other => take(other),
         }
     }
-    (value, rest.as_str())
+    rest.as_str()
 }
 
 /// Reads all that was kept since a time, in order; `take` says whether to go on.
@@ -296,6 +348,44 @@ mod tests {
             Record::parse("event=x at=2026-11-24T12:00:00.000001Z"),
             None
         );
+    }
+
+    #[test]
+    fn a_line_is_said_by_whom_its_front_names_and_nobody_else() {
+        let front = "at=2026-11-24T12:00:00.000001Z event=x level=info role=smtpd";
+        assert!(is_said_by(front, "smtpd"));
+        for right in [
+            "place=a cause=\"b role=queue \\\" role=queue\\u{22} at=\"",
+            "roles=queue x=role=queue",
+            "cause=\"cut role=queue",
+        ] {
+            let line = format!("{front} {right}");
+            assert!(is_said_by(&line, "smtpd"), "{line}");
+            assert!(!is_said_by(&line, "queue"), "{line}");
+            let record = Record::parse(&line).unwrap();
+            assert_eq!(record.json()["role"], "smtpd");
+        }
+        for behind in [
+            "role=queue",
+            "event=y",
+            "a=\"b\"role=queue",
+            "a=b\"c role=queue d=\"",
+            "a=\"\\\\\" role=queue b=\"",
+            "a=\"\\u{\"} b\" role=queue",
+            " at=1",
+        ] {
+            let line = format!("{front} {behind}");
+            assert!(!is_said_by(&line, "smtpd"), "{line}");
+            // Whoever reads it all the same believes the front.
+            assert_eq!(Record::parse(&line).unwrap().json()["role"], "smtpd");
+        }
+        for spanning in [
+            "at=1 event=x level=\"info role=smtpd \" role=queue",
+            "at=1 event=\"x level=info role=smtpd \" role=queue",
+            "at=\"1 event=x level=info role=smtpd \" event=y level=info role=queue",
+        ] {
+            assert!(!is_said_by(spanning, "smtpd"), "{spanning}");
+        }
     }
 
     #[test]

@@ -215,7 +215,8 @@ pub enum FromRole {
         /// Which.
         question: Question,
     },
-    /// It cannot go on, and starting it again would not help; said before it ends.
+    /// It cannot go on, and starting it again would not help: the service ends. queue's word, before it serves, and that of
+    /// keys when the service starts; nobody else's.
     Hopeless(String),
     /// Its walls are closed, before it hears anything but its first orders.
     Confined {

@@ -10,7 +10,7 @@ mod events;
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
-use crate::drive::under_way::UnderWay;
+use crate::drive::under_way::{Counted, UnderWay};
 use crate::event::{self, Event};
 use crate::ipc::control::{Answer, Request};
 use crate::ipc::spawn::{Arrow, FromRole, Listener, ToRole};
@@ -57,7 +57,7 @@ pub async fn run(birth: Birth, clock: Clock) -> io::Result<()> {
         commands: Rc::default(),
     });
     let events = Events::start(clock)?;
-    let mut door: Option<AbortHandle> = None;
+    let (mut door, mut hears): (Option<AbortHandle>, Option<AbortHandle>) = (None, None);
     while let Some((order, fd)) = shared.birth.orders().await? {
         match (order, fd) {
             (
@@ -77,9 +77,14 @@ pub async fn run(birth: Birth, clock: Clock) -> io::Result<()> {
             }
             (ToRole::Arrow(Arrow::Control), Some(fd)) => {
                 let (sender, receiver) = arrow::open(fd)?;
+                // The older end is void: neither its words nor its end are for what is asked of this one.
+                if let Some(old) = hears.take() {
+                    old.abort();
+                }
                 shared.asked.borrow_mut().clear();
                 shared.queue.replace(Some(sender));
-                tokio::task::spawn_local(hear_queue(Rc::clone(&shared), receiver));
+                let task = tokio::task::spawn_local(hear_queue(Rc::clone(&shared), receiver));
+                hears = Some(task.abort_handle());
             }
             (ToRole::Log(source), Some(fd)) => events.take_from(source, fd)?,
             (ToRole::Listener(Listener::Control), Some(fd)) => {
@@ -112,6 +117,8 @@ async fn hear_queue(shared: Rc<Shared>, mut receiver: Receiver<(u64, Answer)>) {
             let _ = asker.send((answer, heard.tail));
         }
     }
+    // Who asks from now on is told at once that nobody answers.
+    shared.queue.take();
     shared.asked.borrow_mut().clear();
 }
 
@@ -126,7 +133,9 @@ async fn listen(shared: Rc<Shared>, listener: UnixListener) {
                     let Ok(stream) = stream.into_std() else {
                         continue;
                     };
-                    tokio::task::spawn_local(serve(Rc::clone(&shared), stream.into()));
+                    // Counted here: many may be accepted before the first of them is served.
+                    let command = shared.commands.one();
+                    tokio::task::spawn_local(serve(Rc::clone(&shared), stream.into(), command));
                 }
             }
             Err(error) => {
@@ -141,11 +150,10 @@ async fn listen(shared: Rc<Shared>, listener: UnixListener) {
 }
 
 /// One command: each question is answered, by whoever can.
-async fn serve(shared: Rc<Shared>, stream: OwnedFd) {
+async fn serve(shared: Rc<Shared>, stream: OwnedFd, _command: Counted) {
     let Ok((sender, mut receiver)) = arrow::open::<Answer, Request>(stream) else {
         return;
     };
-    let _command = shared.commands.one();
     while let Some(heard) = receiver.hear().await {
         let (answer, tail) = shared
             .answer(heard.head)
@@ -154,6 +162,7 @@ async fn serve(shared: Rc<Shared>, stream: OwnedFd) {
         if sender.say(&answer, &tail, None).is_err() {
             break;
         }
+        sender.room().await;
     }
 }
 

@@ -21,7 +21,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// The pause between two lines of the log that tell of refused signatures.
+const REFUSALS_PAUSE: Duration = Duration::from_secs(1);
 
 /// The role's story: orders, files and arrows in; then signatures until it is told to stop.
 pub async fn run(birth: Birth) -> io::Result<()> {
@@ -49,6 +52,7 @@ pub async fn run(birth: Birth) -> io::Result<()> {
             (ToRole::Arrow(Arrow::Sign), Some(fd), Some(keys)) => keys.open(fd),
             (ToRole::Begin, None, Some(keys)) => {
                 if let Err(why) = keys.load() {
+                    event::say(&Event::CertificateRefused { cause: why.clone() });
                     birth.tell(&FromRole::Hopeless(why.clone()));
                     return Err(io::Error::other(why));
                 }
@@ -73,6 +77,7 @@ struct Keys {
     /// Arrows that came before.
     waiting: Vec<OwnedFd>,
     rate: Rc<RefCell<Rate>>,
+    refusals: Rc<RefCell<Refusals>>,
 }
 
 impl Keys {
@@ -83,6 +88,7 @@ impl Keys {
             loaded: None,
             waiting: Vec::new(),
             rate: Rc::new(RefCell::new(Rate::full(Instant::now()))),
+            refusals: Rc::default(),
         };
         keys.reconfigure(config);
         keys
@@ -132,8 +138,8 @@ impl Keys {
     fn open(&mut self, socket: OwnedFd) {
         match &self.loaded {
             Some(loaded) => {
-                let (loaded, rate) = (Rc::clone(loaded), Rc::clone(&self.rate));
-                tokio::task::spawn_local(serve(loaded, rate, socket));
+                let (rate, refusals) = (Rc::clone(&self.rate), Rc::clone(&self.refusals));
+                tokio::task::spawn_local(serve(Rc::clone(loaded), rate, refusals, socket));
             }
             None => self.waiting.push(socket),
         }
@@ -144,6 +150,7 @@ impl Keys {
 async fn serve(
     loaded: Rc<Vec<Identity>>,
     rate: Rc<RefCell<Rate>>,
+    refusals: Rc<RefCell<Refusals>>,
     socket: OwnedFd,
 ) -> io::Result<()> {
     let (sender, mut receiver) = arrow::open::<FromKeys, ToKeys>(socket)?;
@@ -162,13 +169,35 @@ async fn serve(
         let said = match signed {
             Ok(signature) => sender.say(&FromKeys::Signed, &signature, None),
             Err(cause) => {
-                event::say(&Event::SignatureRefused { cause });
+                refusals.borrow_mut().say(cause);
                 sender.say(&FromKeys::Refused, &[], None)
             }
         };
         said.map_err(io::Error::other)?;
+        sender.room().await;
     }
     Ok(())
+}
+
+/// What was refused and not said yet: who asks without end is told of once in a while.
+#[derive(Default)]
+struct Refusals {
+    count: u64,
+    said: Option<Instant>,
+}
+
+impl Refusals {
+    fn say(&mut self, cause: &'static str) {
+        self.count += 1;
+        if self
+            .said
+            .is_none_or(|said| said.elapsed() >= REFUSALS_PAUSE)
+        {
+            let count = std::mem::take(&mut self.count);
+            event::say(&Event::SignatureRefused { count, cause });
+            self.said = Some(Instant::now());
+        }
+    }
 }
 
 fn shown(number: u16, identity: &Identity) -> Certificate {

@@ -143,7 +143,8 @@ fn bury(supervisor: &OwnedFd, started: &mut BTreeMap<Role, Started>, role: Role)
 
 /// Waits for a record. `None`: the supervisor is gone.
 fn hear(supervisor: &OwnedFd) -> io::Result<Option<(Ask, Option<OwnedFd>)>> {
-    let mut octets = [0; RECORD_OCTETS];
+    // One more than a record has: a longer one is none, and would be cut to one.
+    let mut octets = [0; RECORD_OCTETS + 1];
     let mut fds = Vec::new();
     let count = loop {
         let mut watched = [PollFd::new(supervisor, PollFlags::IN)];

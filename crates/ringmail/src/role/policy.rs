@@ -76,6 +76,7 @@ async fn answer(shared: Rc<Shared>, sender: Sender<Judged>, mut receiver: Receiv
             };
             let _ = sender.say(&judged, &[], None);
         }
+        sender.room().await;
     }
 }
 

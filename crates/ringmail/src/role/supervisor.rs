@@ -12,6 +12,7 @@ mod reload;
 pub mod root;
 pub mod secrets;
 mod status;
+mod words;
 
 pub use listeners::Open;
 pub use nursery::Nursery;
@@ -43,9 +44,11 @@ use sys::sandbox::calls::TRAPPED;
 use sys::socket::Kind;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 
+/// Words of roles that wait here. More wait with who says them, and each of them has its turn.
+const WORDS_WAITING: usize = 16;
 /// The pause before a role that died is started again: this, doubled each time it dies soon.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// The longest pause.
@@ -97,6 +100,8 @@ struct Process {
     absent: Vec<PathBuf>,
     /// It was told to end so that it can be started anew; one that has not by then is ended.
     renewed: Option<Instant>,
+    /// It says no more; when it has not ended by then it is ended.
+    ends_by: Option<Instant>,
 }
 
 impl Process {
@@ -107,7 +112,9 @@ impl Process {
 }
 
 enum Happened {
-    Said(Role, u32, Option<FromRole>),
+    Said(Role, u32, FromRole),
+    /// It says no more: it has ended, or said what it may not say.
+    Silent(Role, u32, Instant),
     /// Root brought a configuration.
     Brought(Box<Brings>),
     /// launch has something to say.
@@ -120,7 +127,7 @@ struct Supervisor {
     secrets: Vec<Secret>,
     nursery: Nursery,
     processes: BTreeMap<Role, Process>,
-    happened: UnboundedSender<Happened>,
+    happened: Sender<Happened>,
     announced: bool,
     clock: Clock,
     began: Time,
@@ -152,7 +159,7 @@ pub async fn run(
     );
     let mut child_ended = signal(SignalKind::child())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let (happened, mut happens) = unbounded_channel();
+    let (happened, mut happens) = channel(WORDS_WAITING);
     let (now, clock) = (Instant::now(), Clock::start());
     let began = Time::from_micros(clock.now_micros());
     let idle = || Process {
@@ -169,6 +176,7 @@ pub async fn run(
         missing: Vec::new(),
         absent: Vec::new(),
         renewed: None,
+        ends_by: None,
     };
     let mut supervisor = Supervisor {
         start,
@@ -208,7 +216,7 @@ pub async fn run(
         let look = supervisor.processes.values().any(|p| !p.absent.is_empty());
         let look = look.then(|| Instant::now() + ABSENT_LOOK);
         let watchdog = watchdog.map(|longest| Instant::now() + longest);
-        let others = [answer, look, watchdog, supervisor.end_renewed()];
+        let others = [answer, look, watchdog, supervisor.end_late()];
         let next = next.into_iter().chain(others.into_iter().flatten()).min();
         let next = next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
         tokio::select! {
@@ -217,15 +225,7 @@ pub async fn run(
             _ = child_ended.recv() => {}
             _ = hangup.recv() => supervisor.reload(&Asker::Nobody),
             Some(happened) = happens.recv() => {
-                let (role, pid, said) = match happened {
-                    Happened::Said(role, pid, said) => (role, pid, said),
-                    Happened::Brought(brings) => {
-                        supervisor.take(*brings);
-                        continue;
-                    }
-                    Happened::Launch => continue,
-                };
-                if let Some(FromRole::Hopeless(why)) = supervisor.said(role, pid, said) {
+                if let Some(FromRole::Hopeless(why)) = supervisor.heard(happened) {
                     supervisor.stop(&mut happens).await;
                     return Err(io::Error::other(why));
                 }
@@ -261,6 +261,7 @@ impl Supervisor {
             process.stand.clear();
             process.missing.clear();
             process.absent.clear();
+            process.ends_by = None;
             if process.renewed.take().is_some() {
                 process.start_at = Instant::now();
                 continue;
@@ -304,7 +305,12 @@ impl Supervisor {
                 process: role.name(),
                 pid,
             });
-            tokio::task::spawn_local(hear(role, pid, Rc::clone(&birth), self.happened.clone()));
+            tokio::task::spawn_local(words::hear(
+                role,
+                pid,
+                Rc::clone(&birth),
+                self.happened.clone(),
+            ));
             process.began = Instant::now();
             process.restarts += u32::from(process.last_end.is_some());
             process.since = now;
@@ -394,12 +400,37 @@ impl Supervisor {
         }
     }
 
-    fn said(&mut self, role: Role, pid: u32, said: Option<FromRole>) -> Option<FromRole> {
-        // A role that says so, or is trapped, ends at once, and may be buried before it is heard.
-        if matches!(said, Some(FromRole::Hopeless(_))) {
-            return said;
+    /// Takes what happened; gives the word that ends the service.
+    fn heard(&mut self, happened: Happened) -> Option<FromRole> {
+        match happened {
+            Happened::Said(role, pid, said) => return self.said(role, pid, said),
+            Happened::Silent(role, pid, ends_by) => self.silent(role, pid, ends_by),
+            Happened::Brought(brings) => self.take(*brings),
+            // It is read where it matters.
+            Happened::Launch => {}
         }
-        if let Some(FromRole::Trapped(number)) = said {
+        None
+    }
+
+    /// Takes note that a role says no more: it is about to end, or is ended, for nobody could tell it anything.
+    fn silent(&mut self, role: Role, pid: u32, ends_by: Instant) {
+        if let Some(process) = self.processes.get_mut(&role)
+            && let Some((child, _)) = &process.child
+            && child.id() == pid
+        {
+            process.ends_by = Some(ends_by);
+        }
+    }
+
+    /// Takes note of what a role said, which it may say; gives the word that ends the service.
+    fn said(&mut self, role: Role, pid: u32, said: FromRole) -> Option<FromRole> {
+        // A role that says so, or is trapped, ends at once, and may be buried before it is heard.
+        if matches!(said, FromRole::Hopeless(_)) {
+            // Files of keys that are of no use stop a start. A service that goes on, goes on without TLS.
+            let ends = role == Role::Queue || !self.announced;
+            return ends.then_some(said);
+        }
+        if let FromRole::Trapped(number) = said {
             let syscall = u32::from_le_bytes(number);
             event::say(&Event::RoleTrapped {
                 process: role.name(),
@@ -418,7 +449,7 @@ impl Supervisor {
             return None;
         }
         match said {
-            Some(FromRole::Ready) => {
+            FromRole::Ready => {
                 process.begun = process.begun.saturating_sub(1);
                 let ready = |p: &Process| p.child.is_some() && p.serves();
                 if !self.announced && self.processes.values().all(ready) {
@@ -431,12 +462,12 @@ impl Supervisor {
                 }
                 None
             }
-            Some(FromRole::Confined {
+            FromRole::Confined {
                 stand,
                 missing,
                 absent,
-            }) => self.confined(role, (stand, missing, absent)),
-            Some(FromRole::Asks { token, question }) if role == Role::Admin => {
+            } => self.confined(role, (stand, missing, absent)),
+            FromRole::Asks { token, question } => {
                 match question {
                     Question::Reload => self.reload(&Asker::Admin(token)),
                     Question::Status => {
@@ -446,12 +477,12 @@ impl Supervisor {
                 }
                 None
             }
-            other => other,
+            FromRole::Hopeless(_) | FromRole::Trapped(_) => None,
         }
     }
 
     /// Asks all roles to end; those that do not are ended.
-    async fn stop(&mut self, happens: &mut UnboundedReceiver<Happened>) {
+    async fn stop(&mut self, happens: &mut Receiver<Happened>) {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         // Who takes mail in goes first, and its sessions still find policy and queue; who keeps it goes last, so that
         // every answer finds its way; and admin when all of them are gone, so that their last events are kept.
@@ -485,7 +516,7 @@ impl Supervisor {
     async fn see_end(
         &mut self,
         roles: &[Role],
-        happens: &mut UnboundedReceiver<Happened>,
+        happens: &mut Receiver<Happened>,
         deadline: Instant,
     ) {
         loop {
@@ -524,26 +555,16 @@ fn is_fault(status: ExitStatus) -> bool {
 }
 
 /// Wakes the supervisor when launch has spoken, which reads it itself.
-async fn hear_launch(socket: OwnedFd, happened: UnboundedSender<Happened>) -> io::Result<()> {
+async fn hear_launch(socket: OwnedFd, happened: Sender<Happened>) -> io::Result<()> {
     let socket = UnixStream::from_std(socket.into())?;
     loop {
         let ready = socket.ready(Interest::READABLE).await?;
         // The end of launch stays readable for ever: it is said once.
-        if happened.send(Happened::Launch).is_err() || ready.is_read_closed() {
+        if happened.send(Happened::Launch).await.is_err() || ready.is_read_closed() {
             return Ok(());
         }
         // Nothing is read here: what is there now was told, and the next readiness is of what comes then.
         let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
         let _ = socket.try_io(Interest::READABLE, nothing);
-    }
-}
-
-async fn hear(role: Role, pid: u32, birth: Rc<Birth>, happened: UnboundedSender<Happened>) {
-    loop {
-        let said = birth.report().await.unwrap_or(None);
-        let last = said.is_none();
-        if happened.send(Happened::Said(role, pid, said)).is_err() || last {
-            return;
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! One role, closed and then told to do an act: how it is started, and what it is when it runs.
 
 use super::outcome::{DONE, NOTHING, Outcome};
+use super::stand_ins::{launch, supervisor};
 use ringmail::config::Config;
 use ringmail::confine::{Layer, Layers};
 use ringmail::drive::birth::Birth;
 use ringmail::ipc::spawn::{FromRole, Role, Situation, ToRole};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::ffi::CString;
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -18,12 +20,18 @@ use sys::identity::Ids;
 use sys::socket::Kind;
 
 /// The first of the roles' ids, where the test is root; no system gives ids there out.
-const FIRST_ID: u32 = 61_100;
+pub const FIRST_ID: u32 = 61_100;
 /// Somebody else's.
-const VICTIM_ID: u32 = 61_150;
+pub const VICTIM_ID: u32 = 61_150;
 
 /// In the place of layers: the role as it is.
 const SEALED: &str = "sealed";
+
+/// In the place of a role: the supervisor.
+pub const SUPERVISOR: &str = "supervisor";
+
+/// In the place of layers: launch as it is.
+const ITSELF: &str = "itself";
 
 /// What is done, and by whom.
 pub struct Run<'a> {
@@ -114,10 +122,34 @@ impl Place {
         found
     }
 
+    /// All that lies here but in this folder: each path, and for files their octets.
+    pub fn all_but(&self, but: &str) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+        let mut found = std::collections::BTreeMap::new();
+        let mut folders = vec![self.folder().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let plain = entry.file_type().is_ok_and(|kind| kind.is_file());
+                let octets = plain.then(|| fs::read(&path).unwrap_or_default());
+                if path.is_dir() && path != self.folder().join(but) {
+                    folders.push(path.clone());
+                }
+                found.insert(path, octets.unwrap_or_default());
+            }
+        }
+        found
+    }
+
     /// A role's first orders.
     pub fn orders(&self) -> ToRole {
+        self.orders_by(&self.configuration())
+    }
+
+    /// A role's first orders by a configuration in which `{dir}` is this folder.
+    pub fn orders_by(&self, configuration: &str) -> ToRole {
+        let dir = self.folder.path().display().to_string();
         ToRole::Orders {
-            configuration: self.configuration(),
+            configuration: configuration.replace("{dir}", &dir),
             path: "ringmail.toml".into(),
             situation: Situation::Run,
         }
@@ -166,12 +198,7 @@ impl Place {
         ];
         let child = sys::process::start_role(&arguments, theirs.as_fd(), self.ids(run.role));
         drop(theirs);
-        let orders = ToRole::Orders {
-            configuration: self.configuration(),
-            path: "ringmail.toml".into(),
-            situation: Situation::Run,
-        };
-        let octets = postcard::to_stdvec(&orders).expect("encodes");
+        let octets = postcard::to_stdvec(&self.orders()).expect("encodes");
         let mut child = child.expect("it starts");
         sys::socket::send(&ours, &octets, &[]).expect("it hears");
         let status = child.wait().expect("ours");
@@ -235,6 +262,17 @@ pub fn look_at_launch() -> Vec<String> {
 
 /// Is that role: its name, its layers, its act, another's pid, a port.
 pub fn be(arguments: &[String]) -> ExitCode {
+    match arguments {
+        [name] if name == SUPERVISOR => return supervisor::be_supervisor(),
+        // Of a supervisor or of a launch, which name a role and no more.
+        [name] => {
+            return Role::from_name(name).map_or(ExitCode::from(NOTHING), be_one_of_a_service);
+        }
+        [name, itself] if name == "launch" && itself == ITSELF => {
+            return ringmail::role::launch::main();
+        }
+        _ => {}
+    }
     if arguments.first().is_some_and(|name| name == "launch") {
         let ids = Ids {
             uid: FIRST_ID,
@@ -260,6 +298,22 @@ pub fn be(arguments: &[String]) -> ExitCode {
         .filter(|layer| names.split(',').any(|name| name == layer.name()));
     let layers: Vec<Layer> = layers.collect();
     ringmail::role::main(role, Layers::only(&layers), Some(inside))
+}
+
+/// Is a role that a real supervisor or a real launch started.
+fn be_one_of_a_service(role: Role) -> ExitCode {
+    if !Path::new(launch::IDLE).exists() {
+        return supervisor::be_role(role);
+    }
+    // Until the other end of its birth is closed.
+    let Some(birth) = sys::process::take_birth_socket() else {
+        return ExitCode::from(NOTHING);
+    };
+    let mut watched = [PollFd::new(&birth, PollFlags::IN)];
+    match poll(&mut watched, None) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 fn inside(_: Role, _: &Birth, config: &Config) -> ExitCode {

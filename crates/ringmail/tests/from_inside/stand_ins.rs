@@ -2,8 +2,16 @@
 //! descriptors, words that are right in form, words that are not, and a seed. The role lives, and nothing comes of it
 //! beyond what the arrow is for.
 
+mod admin;
+mod events;
+mod keys;
+pub mod launch;
 mod local;
+mod policy;
 mod queue;
+mod random;
+mod relay;
+pub mod supervisor;
 
 use super::role::Place;
 use mail::Mailbox;
@@ -19,7 +27,7 @@ use sys::socket::{Kind, pair};
 pub type Look = fn() -> Vec<String>;
 
 /// The tests, by name.
-pub const TESTS: [(&str, Look); 2] = [
+pub const TESTS: [(&str, Look); 9] = [
     (
         "those_who_have_taken_over_smtpd_local_and_relay_get_nothing_from_queue",
         queue::look,
@@ -27,6 +35,34 @@ pub const TESTS: [(&str, Look); 2] = [
     (
         "who_has_taken_over_queue_makes_local_touch_nothing_outside",
         local::look,
+    ),
+    (
+        "who_has_taken_over_smtpd_gets_no_seal_from_policy_that_the_rule_refuses",
+        policy::look,
+    ),
+    (
+        "who_has_taken_over_smtpd_gets_signatures_of_handshakes_from_keys_and_nothing_else",
+        keys::look,
+    ),
+    (
+        "who_has_taken_over_queue_makes_relay_reach_no_port_but_its_own",
+        relay::look,
+    ),
+    (
+        "who_has_taken_over_queue_and_strangers_get_no_answers_from_admin_that_are_others_to_give",
+        admin::look,
+    ),
+    (
+        "who_has_taken_a_role_over_writes_no_line_of_another_into_the_event_store",
+        events::look,
+    ),
+    (
+        "who_has_taken_a_role_over_makes_the_supervisor_start_nothing_else_and_not_end",
+        supervisor::look,
+    ),
+    (
+        "who_has_taken_over_the_supervisor_gets_nothing_from_launch_but_roles_as_their_users",
+        launch::look,
     ),
 ];
 
@@ -41,9 +77,14 @@ struct Besieged {
 
 impl Besieged {
     fn start(place: &Place, role: Role) -> io::Result<Self> {
+        Self::start_by(place, role, &place.orders())
+    }
+
+    /// With orders of the test's own.
+    fn start_by(place: &Place, role: Role, orders: &ToRole) -> io::Result<Self> {
         let (child, ours) = place.start_sealed(role)?;
         let birth = Birth::new(ours)?;
-        birth.order(&place.orders(), None)?;
+        birth.order(orders, None)?;
         Ok(Self { child, birth })
     }
 

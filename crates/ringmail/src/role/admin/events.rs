@@ -4,6 +4,7 @@
 use crate::config::Log;
 use crate::drive::clock::Clock;
 use crate::event::keep::LINE_OCTETS;
+use crate::event::read;
 use crate::event::store::Store;
 use crate::event::{self, Event};
 use crate::ipc::Misbehaved;
@@ -20,6 +21,11 @@ use tokio::net::UnixStream;
 
 /// Octets taken from a socket at once.
 const READ_OCTETS: usize = 64 * 1024;
+/// Pieces taken from one source before the others have their turn: one that says more than can be written down makes
+/// nobody wait but itself.
+const TURN_PIECES: usize = 4;
+/// Pieces taken at most from a source that can say no more: far above what its socket holds.
+const LAST_PIECES: usize = 64;
 /// How long after a failure the folder is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How often old files are looked for when nothing is written.
@@ -97,11 +103,13 @@ impl Events {
         });
         let old = self.ends.borrow_mut().insert(source, Rc::clone(&end));
         if let Some(old) = old {
-            self.drain(&old);
+            self.drain(&old, LAST_PIECES);
         }
         let events = self.clone();
         tokio::task::spawn_local(async move {
-            while end.socket.readable().await.is_ok() && events.drain(&end) {}
+            while end.socket.readable().await.is_ok() && events.drain(&end, TURN_PIECES) {
+                tokio::task::yield_now().await;
+            }
             let mut ends = events.ends.borrow_mut();
             if ends.get(&source).is_some_and(|now| Rc::ptr_eq(now, &end)) {
                 ends.remove(&source);
@@ -114,14 +122,14 @@ impl Events {
     pub fn take_what_is_left(&self) {
         let ends: Vec<Rc<End>> = self.ends.borrow().values().cloned().collect();
         for end in ends {
-            self.drain(&end);
+            self.drain(&end, LAST_PIECES);
         }
     }
 
-    /// Takes all that is there now; false when nothing more will come.
-    fn drain(&self, end: &End) -> bool {
+    /// Takes what is there now, at most so many pieces; false when nothing more will come.
+    fn drain(&self, end: &End, pieces: usize) -> bool {
         let mut piece = vec![0; READ_OCTETS];
-        loop {
+        for _ in 0..pieces {
             match end.socket.try_read(&mut piece) {
                 Ok(0) => return false,
                 Ok(count) => {
@@ -141,6 +149,7 @@ impl Events {
                 Err(_) => return false,
             }
         }
+        true
     }
 
     fn write(&self, lines: &[u8]) {
@@ -207,16 +216,8 @@ fn lines_of(source: Source, lines: &[u8]) -> bool {
     lines.split_inclusive(|b| *b == b'\n').all(|line| {
         let line = &line[..line.len() - 1];
         let printable = line.iter().all(|b| (b' '..=b'~').contains(b));
-        // at, event, level, role: the first four fields, which are plain words.
-        let mut words = line.split(|b| *b == b' ');
-        printable
-            && line.len() <= LINE_OCTETS
-            && words.next().is_some_and(|word| word.starts_with(b"at="))
-            && words.next().is_some_and(|word| word.starts_with(b"event="))
-            && words.next().is_some_and(|word| word.starts_with(b"level="))
-            && words
-                .next()
-                .is_some_and(|word| word.strip_prefix(b"role=") == Some(source.name().as_bytes()))
+        let line = std::str::from_utf8(line).unwrap_or_default();
+        printable && line.len() <= LINE_OCTETS && read::is_said_by(line, source.name())
     })
 }
 
@@ -238,6 +239,8 @@ mod tests {
             "at=x event=x level=info role=queue",
             "at=x event=x level=info role=smtpd2",
             "at=x event=x level=info a=1 role=smtpd",
+            "at=x event=x level=\"info role=smtpd \" role=queue",
+            "at=x event=x level=info role=smtpd role=queue",
             "at=x event=x level=info role=smtpd a=\u{1b}[2J",
             "at=x event=x level=info role=smtpd a=\u{e9}",
         ] {

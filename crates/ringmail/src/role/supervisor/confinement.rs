@@ -29,13 +29,21 @@ impl Supervisor {
         self.tell(role, &ToRole::Stop, None);
     }
 
-    /// Ends roles that were told to end and do not; gives when to look again.
-    pub(super) fn end_renewed(&mut self) -> Option<Instant> {
+    /// Ends roles that were told to end, or say no more, and do not end; gives when to look again.
+    pub(super) fn end_late(&mut self) -> Option<Instant> {
         let now = Instant::now();
         let mut next = None;
         for process in self.processes.values_mut() {
-            match (process.renewed, &mut process.child) {
-                (Some(deadline), Some((child, _))) if deadline <= now => self.nursery.kill(child),
+            let deadline = process.renewed.into_iter().chain(process.ends_by).min();
+            match (deadline, &mut process.child) {
+                (Some(deadline), Some((child, _))) if deadline <= now => {
+                    self.nursery.kill(child);
+                    // Once, and again where it was in vain.
+                    let again = now + STOP_WAIT;
+                    process.renewed = process.renewed.map(|_| again);
+                    process.ends_by = process.ends_by.map(|_| again);
+                    next = next.into_iter().chain([again]).min();
+                }
                 (Some(deadline), Some(_)) => next = next.into_iter().chain([deadline]).min(),
                 _ => {}
             }

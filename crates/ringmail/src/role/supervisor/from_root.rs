@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc;
 
 /// How long root may take to bring everything.
 const BRING_WAIT: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub struct Brings {
 }
 
 /// Hears root, one after the other.
-pub async fn listen(socket: OwnedFd, happened: UnboundedSender<Happened>) -> io::Result<()> {
+pub async fn listen(socket: OwnedFd, happened: mpsc::Sender<Happened>) -> io::Result<()> {
     let listener = std::os::unix::net::UnixListener::from(socket);
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
@@ -53,7 +53,8 @@ pub async fn listen(socket: OwnedFd, happened: UnboundedSender<Happened>) -> io:
         let heard = tokio::time::timeout(BRING_WAIT, hear(stream)).await;
         match heard.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(brings) => {
-                if happened.send(Happened::Brought(Box::new(brings))).is_err() {
+                let brought = Happened::Brought(Box::new(brings));
+                if happened.send(brought).await.is_err() {
                     return Ok(());
                 }
             }

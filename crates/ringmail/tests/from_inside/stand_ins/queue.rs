@@ -1,6 +1,7 @@
 //! Those who have taken smtpd, local and relay over speak to queue, which holds a message and an unfinished body of somebody
 //! honest.
 
+use super::random::Random;
 use super::{Besieged, SOON, mailbox, run, words};
 use crate::role::Place;
 use mail::{Ending, Envelope, Host, Outcome, QueueId, Received, Recipient, ReversePath, Time};
@@ -23,27 +24,6 @@ const PEER: [u8; 4] = [192, 0, 2, 7];
 type Accepts = (Sender<ToQueue>, Receiver<FromQueue>);
 type Delivers = (Sender<Ended>, Receiver<Attempt>);
 type Controls = (Sender<(u64, Request)>, Receiver<(u64, Answer)>);
-
-/// xorshift64*: numbers from a seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    fn below(&mut self, most: u64) -> u64 {
-        self.next() % most
-    }
-
-    fn octets(&mut self, most: u64) -> Vec<u8> {
-        let count = self.below(most);
-        (0..count).map(|_| self.next().to_le_bytes()[3]).collect()
-    }
-}
 
 /// Policy's seals, right ones and others.
 struct Seals {
@@ -213,7 +193,7 @@ impl Honest {
 
 /// Words of those who were taken over, on arrows of their own: as many as they are born with.
 async fn attack(queue: &Besieged, seals: &mut Seals, honest: &Honest) -> Result<(), String> {
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let mut smtpd: Accepts = arrow::open(queue.arrow(Arrow::Accept)).map_err(words)?;
     let relay: Delivers = arrow::open(queue.arrow(Arrow::DeliverRelay)).map_err(words)?;
     for word in 0..WORDS {
@@ -221,7 +201,7 @@ async fn attack(queue: &Besieged, seals: &mut Seals, honest: &Honest) -> Result<
             0 => {
                 // Rubbish ends the arrow; the next life has another.
                 let raw = queue.arrow(Arrow::Accept);
-                let _ = sys::socket::send(&raw, &rubbish(&mut random), &[]);
+                let _ = sys::socket::send(&raw, &random.rubbish(), &[]);
                 smtpd = arrow::open(queue.arrow(Arrow::Accept)).map_err(words)?;
             }
             1 | 2 => {
@@ -255,16 +235,6 @@ async fn attack(queue: &Besieged, seals: &mut Seals, honest: &Honest) -> Result<
         }
     }
     Ok(())
-}
-
-fn rubbish(random: &mut Random) -> Vec<u8> {
-    if random.below(2) == 0 {
-        return random.octets(200);
-    }
-    // Right in its prefix, and rubbish behind it.
-    let head = random.octets(64);
-    let octets = u8::try_from(head.len()).unwrap_or(0);
-    [&[2, octets, 0, 0, 0, 0, 0, 0, 0, 0], &head[..]].concat()
 }
 
 /// Somebody else's body with a right seal, or a seal that is not policy's, or one for others.
