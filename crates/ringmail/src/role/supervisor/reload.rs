@@ -236,8 +236,22 @@ impl Supervisor {
         process.begun += 1;
         self.tell(role, &self.orders(), None);
         self.give_secrets(role);
+        if role == Role::Smtpd {
+            // Over it come the certificates that keys has now; sessions go on with those that they began with.
+            self.join_anew(Arrow::Sign);
+        }
         self.give_listeners(role);
         self.tell(role, &ToRole::Begin, None);
+    }
+
+    /// Gives both ends of an arrow; where that cannot be done they keep the older ones.
+    fn join_anew(&self, arrow: Arrow) {
+        if let Err(error) = self.join(arrow) {
+            event::say(&Event::Trouble {
+                place: "reload",
+                cause: error.to_string(),
+            });
+        }
     }
 
     /// Takes note of roles that have taken their orders, or have died; tells smtpd when its time has come, and
@@ -253,13 +267,6 @@ impl Supervisor {
             reloading.smtpd_told = true;
             self.reloading = Some(reloading);
             self.give_new_orders(Role::Smtpd);
-            // Over it come the certificates that keys has now; sessions that shake hands go on with what they began with.
-            if let Err(error) = self.join(Arrow::Sign) {
-                event::say(&Event::Trouble {
-                    place: "reload",
-                    cause: error.to_string(),
-                });
-            }
             return self.go_on_reloading();
         }
         if reloading.waiting.is_empty() || late {

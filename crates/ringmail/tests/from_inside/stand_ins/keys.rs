@@ -133,7 +133,7 @@ async fn shown(answers: &mut Receiver<FromKeys>, scalar: &[u8]) -> Result<(), St
 async fn hear(answers: &mut Receiver<FromKeys>, scalar: &[u8]) -> Result<FromKeys, String> {
     let heard = tokio::time::timeout(SOON, answers.hear()).await;
     let heard = heard.map_err(words)?.ok_or("the arrow ended")?;
-    let head = format!("{:?}", heard.head);
+    let words = format!("{:?}", heard.head);
     let reversed: Vec<u8> = scalar.iter().rev().copied().collect();
     let has = |wanted: &[u8]| {
         heard
@@ -141,7 +141,7 @@ async fn hear(answers: &mut Receiver<FromKeys>, scalar: &[u8]) -> Result<FromKey
             .windows(wanted.len())
             .any(|octets| octets == wanted)
     };
-    if has(scalar) || has(&reversed) || head.contains(&format!("{scalar:?}")) {
+    if has(scalar) || has(&reversed) || words.contains(&format!("{scalar:?}")) {
         return Err("it has told the key".into());
     }
     if heard.fd.is_some() {
