@@ -218,7 +218,12 @@ async fn send(
         return Ok(());
     }
     let wait = mail::limits::SERVER_COMMAND_WAIT;
-    let sent = tokio::time::timeout(wait, stream.write_all(out)).await;
+    let sent = tokio::time::timeout(wait, async {
+        stream.write_all(out).await?;
+        // Under TLS what was written may still be here.
+        stream.flush().await
+    });
+    let sent = sent.await;
     out.clear();
     if sent.is_err() {
         session.wake(Time::from_micros(clock.now_micros()));
@@ -245,5 +250,32 @@ pub fn refusal_reply(refusal: Refusal) -> Reply {
         Refusal::RelayingDenied => replies::RELAYING_DENIED,
         Refusal::UnknownUser => replies::UNKNOWN_USER,
         Refusal::BadAlias => replies::BAD_ALIAS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::tls::dial;
+
+    /// A stream under TLS takes octets before there is room for them, and keeps them until it is told to flush.
+    #[test]
+    fn what_was_said_under_tls_goes_out_though_the_peer_is_slow() {
+        crate::role::in_event_loop(async {
+            let (mut server, mut client) = dial::narrow(2000).await?;
+            let mut session = Session::new(Parameters::default(), Time::from_micros(0));
+            let (mut out, clock) = (vec![b'x'; 20_000], Clock::start());
+            let mut heard = vec![0; out.len()];
+            let said = async {
+                send(&mut *server, &mut out, &mut session, &clock).await?;
+                // Now it waits for the peer, who waits for all that was said.
+                std::future::pending::<io::Result<usize>>().await
+            };
+            tokio::select! {
+                never = said => never.map(drop),
+                heard = tokio::time::timeout(LINGER, client.read_exact(&mut heard)) => heard?.map(drop),
+            }
+        })
+        .unwrap();
     }
 }

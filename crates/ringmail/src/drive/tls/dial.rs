@@ -1,15 +1,17 @@
 //! A client of TLS, for tests: it takes whatever certificate is shown, and says which.
 
 use super::{Tls, provider};
+use crate::drive::edge::Stream;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
 };
 use std::io;
 use std::sync::Arc;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// The versions that there are.
 pub const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
@@ -21,14 +23,8 @@ pub async fn shake(
     versions: &[&'static SupportedProtocolVersion],
 ) -> io::Result<Vec<u8>> {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)
-        .map_err(io::Error::other)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
-        .with_no_client_auth();
+    let connector = connector(versions)?;
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let connector = TlsConnector::from(Arc::new(config));
     let (server, client) =
         tokio::join!(tls.accept(Box::new(theirs)), connector.connect(name, ours));
     server?;
@@ -39,6 +35,36 @@ pub async fn shake(
         .peer_certificates()
         .and_then(<[_]>::first);
     Ok(shown.map(|der| der.to_vec()).unwrap_or_default())
+}
+
+fn connector(versions: &[&'static SupportedProtocolVersion]) -> io::Result<TlsConnector> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// A connection under TLS over a pipe that holds so many octets, the tickets of the server at least: its end and the
+/// client's.
+pub async fn narrow(octets: usize) -> io::Result<(Box<dyn Stream>, Box<dyn Stream>)> {
+    let made = rcgen::generate_simple_self_signed(["mx.test".to_owned()]);
+    let made = made.map_err(io::Error::other)?;
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key.into())
+        .map_err(io::Error::other)?;
+    let (ours, theirs) = tokio::io::duplex(octets);
+    let name = ServerName::try_from("mx.test").map_err(io::Error::other)?;
+    let connector = connector(&BOTH)?;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (server, client) = tokio::join!(acceptor.accept(theirs), connector.connect(name, ours));
+    Ok((Box::new(server?), Box::new(client?)))
 }
 
 /// Takes every certificate, and signatures only where they are right.
