@@ -30,6 +30,8 @@ pub struct Certificate {
 pub enum ToKeys {
     /// Sign what stands in the tail, as the server of a TLS handshake.
     Sign {
+        /// Comes back with the answer: one that comes late is told from that of the next question.
+        token: u64,
         /// Of the certificate.
         number: u16,
         /// One of its schemes.
@@ -45,7 +47,13 @@ pub enum FromKeys {
     /// There are no others.
     All,
     /// The signature stands in the tail.
-    Signed,
+    Signed {
+        /// Of the question.
+        token: u64,
+    },
     /// This is not signed.
-    Refused,
+    Refused {
+        /// Of the question.
+        token: u64,
+    },
 }

@@ -166,11 +166,12 @@ async fn serve(
         } else {
             Err("more signatures were asked for than handshakes can need")
         };
+        let ToKeys::Sign { token, .. } = heard.head;
         let said = match signed {
-            Ok(signature) => sender.say(&FromKeys::Signed, &signature, None),
+            Ok(signature) => sender.say(&FromKeys::Signed { token }, &signature, None),
             Err(cause) => {
                 refusals.borrow_mut().say(cause);
-                sender.say(&FromKeys::Refused, &[], None)
+                sender.say(&FromKeys::Refused { token }, &[], None)
             }
         };
         said.map_err(io::Error::other)?;
@@ -212,7 +213,7 @@ fn shown(number: u16, identity: &Identity) -> Certificate {
 
 /// Signs, if this is what a server signs in a handshake, and by a scheme that it is signed by there.
 fn sign(loaded: &[Identity], asked: &ToKeys, message: &[u8]) -> Result<Vec<u8>, &'static str> {
-    let ToKeys::Sign { number, scheme } = asked;
+    let ToKeys::Sign { number, scheme, .. } = asked;
     let scheme = SignatureScheme::from(*scheme);
     let identity = loaded.get(usize::from(*number));
     let identity = identity.ok_or("no certificate has this number")?;

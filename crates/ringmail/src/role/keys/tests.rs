@@ -43,7 +43,13 @@ fn only_what_a_handshake_needs_is_signed_and_only_so() {
     let loaded = [identity(&["mx.test"], &PKCS_ECDSA_P256_SHA256)];
     let ask = |number, scheme: SignatureScheme, message: &[u8]| {
         let scheme = scheme.into();
-        sign(&loaded, &ToKeys::Sign { number, scheme }, message)
+        let token = 7;
+        let question = ToKeys::Sign {
+            token,
+            number,
+            scheme,
+        };
+        sign(&loaded, &question, message)
     };
     let ecdsa = SignatureScheme::ECDSA_NISTP256_SHA256;
     assert!(ask(0, ecdsa, &verify()).is_ok());

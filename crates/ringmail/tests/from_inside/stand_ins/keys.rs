@@ -49,12 +49,17 @@ pub fn look() -> Vec<String> {
             let (message, is_part) = message(&mut random);
             let scheme = *random.of(&[ECDSA, ECDSA, 0x0401, 0x0804, 0x0203, 0x0807, 0]);
             let number = *random.of(&[0, 0, 0, 1, u16::MAX]);
-            let question = ToKeys::Sign { number, scheme };
+            let token = random.next();
+            let question = ToKeys::Sign {
+                token,
+                number,
+                scheme,
+            };
             ask.say(&question, &message, None).map_err(words)?;
             let good = is_part && scheme == ECDSA && number == 0;
             match hear(&mut answers, &scalar).await? {
-                FromKeys::Signed if good => {}
-                FromKeys::Refused if !good => {}
+                FromKeys::Signed { token: of } if good && of == token => {}
+                FromKeys::Refused { token: of } if !good && of == token => {}
                 other => {
                     let asked = String::from_utf8_lossy(&message);
                     return Err(format!("round {round}: {question:?} {asked:?}: {other:?}"));
@@ -196,6 +201,7 @@ async fn flood(
     scalar: &[u8],
 ) -> Result<(), String> {
     let question = ToKeys::Sign {
+        token: 1,
         number: 0,
         scheme: ECDSA,
     };
@@ -207,7 +213,7 @@ async fn flood(
         }
         for _ in 0..AT_ONCE {
             let answer = hear(answers, scalar).await?;
-            signed += u32::from(matches!(answer, FromKeys::Signed));
+            signed += u32::from(matches!(answer, FromKeys::Signed { .. }));
         }
     }
     let seconds = began.elapsed().as_secs_f64();
