@@ -39,6 +39,14 @@ struct End {
     rests_until: Option<Instant>,
 }
 
+/// What keys says to a question.
+enum Answer {
+    /// The signature.
+    Signed(Vec<u8>),
+    /// This is not signed.
+    Refused,
+}
+
 impl End {
     fn new(socket: OwnedFd) -> Self {
         Self {
@@ -55,13 +63,8 @@ impl End {
         self.rests_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// Asks and waits. `None`: this is not signed.
-    fn ask(
-        &mut self,
-        number: u16,
-        scheme: SignatureScheme,
-        message: &[u8],
-    ) -> io::Result<Option<Vec<u8>>> {
+    /// Asks and waits.
+    fn ask(&mut self, number: u16, scheme: SignatureScheme, message: &[u8]) -> io::Result<Answer> {
         if self.rests() {
             return Err(io::ErrorKind::TimedOut.into());
         }
@@ -96,11 +99,11 @@ impl End {
     }
 
     /// The answer to the last question, if it came; those that came too late are dropped.
-    fn take(&mut self) -> io::Result<Option<Option<Vec<u8>>>> {
+    fn take(&mut self) -> io::Result<Option<Answer>> {
         while let Some(frame) = ipc::decode::<FromKeys>(&self.input).map_err(io::Error::other)? {
             let (token, answer) = match frame.head {
-                FromKeys::Signed { token } => (token, Some(frame.tail.to_vec())),
-                FromKeys::Refused { token } => (token, None),
+                FromKeys::Signed { token } => (token, Answer::Signed(frame.tail.to_vec())),
+                FromKeys::Refused { token } => (token, Answer::Refused),
                 _ => return Err(io::Error::other(Misbehaved("no answer to what was asked"))),
             };
             let octets = frame.octets;
@@ -163,8 +166,8 @@ impl Signer {
         let end = kept.as_mut();
         let end = end.ok_or_else(|| said(io::ErrorKind::NotConnected.into()))?;
         match end.ask(number, scheme, message) {
-            Ok(Some(signature)) => Ok(signature),
-            Ok(None) => Err(Error::General("keys: refused".into())),
+            Ok(Answer::Signed(signature)) => Ok(signature),
+            Ok(Answer::Refused) => Err(Error::General("keys: refused".into())),
             Err(error) => {
                 match error.kind() {
                     // It may be a busy machine: it is asked again when it has had time.
