@@ -228,6 +228,12 @@ fn root_brings_by_reload_what_the_service_cannot_have_by_itself() {
     let before = program.roles();
     let reload = program.command(&["reload"]);
     assert!(reload.status.success(), "{reload:?}");
+    // Nothing was wrong, and nothing is said to be.
+    assert!(
+        !program.log().contains(" level=error "),
+        "{}",
+        program.log()
+    );
     // local sees another folder, so it is another process; nobody else is.
     let after = program.roles();
     let pid = |roles: &[(String, u32)], role: &str| {

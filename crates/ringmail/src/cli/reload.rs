@@ -11,6 +11,7 @@ use crate::role::supervisor::{listeners, root, secrets};
 use serde_json::json;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 /// How long the supervisor may take: it waits for its roles.
@@ -20,8 +21,10 @@ const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// is wrong with it.
 pub fn reload(config: &Config, text: &str, json: bool) -> u8 {
     let by_root = config.reload_socket();
-    if sys::identity::is_root() && sys::socket::connects(&by_root).is_ok() {
-        return match bring(config, text) {
+    if sys::identity::is_root()
+        && let Ok(supervisor) = UnixStream::connect(&by_root)
+    {
+        return match bring(config, text, supervisor) {
             Ok(reload) => tell(&reload, json),
             Err(error) => {
                 eprintln!("ringmail reload: {}: {error}", by_root.display());
@@ -39,10 +42,9 @@ pub fn reload(config: &Config, text: &str, json: bool) -> u8 {
 
 /// Where root started the service: prepares what the supervisor cannot, and brings it what only root has. A socket
 /// that cannot be opened is one that the supervisor has already, or it says why itself.
-fn bring(config: &Config, text: &str) -> io::Result<Reload> {
+fn bring(config: &Config, text: &str, supervisor: UnixStream) -> io::Result<Reload> {
     root::prepare_reload(config)?;
-    let stream = std::os::unix::net::UnixStream::connect(config.reload_socket())?;
-    stream.set_nonblocking(true)?;
+    supervisor.set_nonblocking(true)?;
     let sockets: Vec<(Brought, OwnedFd)> = listeners::wanted(config)
         .into_iter()
         .filter_map(|(listener, address)| {
@@ -53,7 +55,7 @@ fn bring(config: &Config, text: &str) -> io::Result<Reload> {
         .collect();
     let secrets = secrets::open_for_service(config)?;
     crate::role::in_event_loop(async move {
-        let (sender, mut receiver) = arrow::open::<Brought, Reload>(stream.into())?;
+        let (sender, mut receiver) = arrow::open::<Brought, Reload>(supervisor.into())?;
         for (brought, socket) in sockets {
             sender
                 .say(&brought, &[], Some(socket))

@@ -54,7 +54,7 @@ impl Tls {
         }))
     }
 
-    /// Whether a handshake can succeed: keys has answered all that it was asked.
+    /// Whether a handshake can succeed: keys is there, and has not just left a question without its answer.
     pub fn stands(&self) -> bool {
         self.signer.stands()
     }

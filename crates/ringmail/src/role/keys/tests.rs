@@ -129,7 +129,7 @@ fn hands_are_shaken_with_a_key_that_is_elsewhere() {
         drop(stop);
         serving.join().expect("it does not panic")?;
         assert!(dial::shake(&tls, "mx.test", &dial::BOTH).await.is_err());
-        assert!(!tls.stands(), "it is not asked again");
+        assert!(!tls.stands(), "nobody is there to be asked");
         Ok(())
     })
     .unwrap();
