@@ -136,7 +136,14 @@ fn a_renewed_certificate_is_taken_by_a_reload_and_sessions_go_on() {
     // Files of no use change nothing.
     fs::write(folder.join("fullchain.pem"), "nothing").expect("our own file");
     let reload = program.command(&["reload"]);
-    assert!(reload.status.success(), "{reload:?}");
+    assert_eq!(reload.status.code(), Some(1), "{reload:?}");
+    let said = String::from_utf8_lossy(&reload.stderr);
+    assert!(said.contains("nothing changed: cert = "), "{said}");
+    // Nobody looks at them before a signal.
+    let told = Command::new("kill")
+        .args(["-HUP", &program.pid().to_string()])
+        .status();
+    assert!(told.is_ok_and(|status| status.success()));
     wait_until("it is said", SOON, || {
         program.log().contains("event=certificate.refused")
     });

@@ -1,7 +1,7 @@
 //! `ringmail check`: first the file, then what is around it: folders, sockets, ports, name servers. Everything that is
 //! found is said at once. A wrong file is 3, wrong surroundings are 1; a warning changes nothing.
 
-mod certificates;
+pub(super) mod certificates;
 mod folders;
 mod ports;
 mod servers;

@@ -1,8 +1,9 @@
 //! `ringmail reload`: the daemon reads its configuration anew, and this says what changed.
 
+use super::check::certificates;
 use super::queue::{unavailable, with_daemon};
 use super::{CONFIGURATION, DONE, NO, TEMPORARY};
-use crate::config::Config;
+use crate::config::{Cert, Config};
 use crate::drive::arrow;
 use crate::ipc::control::{Answer, Request};
 use crate::ipc::reload::{Brought, PIECE_OCTETS, SOCKETS_MAX};
@@ -20,6 +21,9 @@ const ANSWER_WAIT: Duration = Duration::from_secs(30);
 /// Asks for it. The daemon reads the file that it was started with, checks it whole, and changes nothing if anything
 /// is wrong with it.
 pub fn reload(config: &Config, text: &str, json: bool) -> u8 {
+    if let Some(useless) = useless(config) {
+        return tell(&Reload::Surroundings(useless), json);
+    }
     let by_root = config.reload_socket();
     if sys::identity::is_root()
         && let Ok(supervisor) = UnixStream::connect(&by_root)
@@ -37,6 +41,17 @@ pub fn reload(config: &Config, text: &str, json: bool) -> u8 {
             return Ok(unavailable());
         };
         Ok(tell(&reload, json))
+    })
+}
+
+/// A certificate that keys could not use. The daemon would go on with those that it has, and say so in its log alone; who
+/// renews one wants to hear of it. What the service manager hands over may be the daemon's alone.
+fn useless(config: &Config) -> Option<String> {
+    let certs = config.certs.iter();
+    let mut paths = certs.filter(|cert| matches!(cert, Cert::Path(_)));
+    paths.find_map(|cert| {
+        let why = certificates::load(cert).err()?;
+        Some(format!("cert = \"{cert}\": {why}"))
     })
 }
 

@@ -1,8 +1,8 @@
 //! Certificates: whether they can be read, belong to their keys, and are for our name.
 
 use super::Finding;
-use crate::config::Config;
-use crate::drive::certificate;
+use crate::config::{Cert, Config};
+use crate::drive::certificate::{self, Identity};
 use crate::drive::clock::Clock;
 use crate::ipc::spawn::Part;
 use crate::role::supervisor::secrets;
@@ -12,14 +12,18 @@ use std::time::Duration;
 /// A certificate that ends within this should have been renewed: certbot does a month before.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
+/// Reads one as keys will; the error says what it would say. For commands alone: a service's supervisor reads no key.
+pub(in crate::cli) fn load(cert: &Cert) -> Result<Identity, String> {
+    let open = |part| secrets::open(cert, part).map_err(|error| error.to_string());
+    certificate::load(&open(Part::Chain)?, &open(Part::Key)?)
+}
+
 /// Looks at each as the service will, as who runs this.
 pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
     let now = Time::from_micros(Clock::start().now_micros());
     let mut names = Vec::new();
     for cert in &config.certs {
-        let open = |part| secrets::open(cert, part).map_err(|error| error.to_string());
-        let files = open(Part::Chain).and_then(|chain| Ok((chain, open(Part::Key)?)));
-        match files.and_then(|(chain, key)| certificate::load(&chain, &key)) {
+        match load(cert) {
             Ok(identity) => {
                 if identity.until <= now + SOON {
                     let ended = identity.until <= now;
