@@ -82,6 +82,7 @@ async fn start(folder: &Path, role: Role, layers: &str) -> io::Result<Duration> 
         ),
         path: "ringmail.toml".into(),
         situation: Situation::Run,
+        walls: Vec::new(),
     };
     birth.order(&orders, None)?;
     let took = loop {

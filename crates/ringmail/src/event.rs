@@ -160,12 +160,16 @@ events! {
     RecipientFailed "recipient.failed" Warn { queue_id: mail::QueueId, peer_ip: String, attempt: u32, status: String, next_hop: String, host: String, cause: String, forward_path: String }
     /// A recipient was refused in a session.
     RecipientRefused "recipient.refused" Info { session: mail::QueueId, peer_ip: String, rule: &'static str, reverse_path: String, forward_path: String }
+    /// A role could not be started; it is tried again after a pause.
+    RoleDelayed "role.delayed" Error { process: &'a str, pause_ms: u64, cause: String }
     /// A role ended; it will be started again after a pause.
     RoleEnded "role.ended" Error { process: &'a str, pid: u32, pause_ms: u64, cause: String }
     /// A role was started anew because what it may reach is another now.
     RoleRenewed "role.renewed" Info { process: &'a str, pid: u32, cause: &'static str }
     /// A role was started.
     RoleStarted "role.started" Info { process: &'a str, pid: u32 }
+    /// A role did not say that it is awake for so long, and was ended.
+    RoleStuck "role.stuck" Error { process: &'a str, pid: u32, silent_s: u64 }
     /// A role made a system call that it may not make, by its own word, and was ended: a fault of the program, or
     /// somebody has taken that role over.
     RoleTrapped "role.trapped" Error { process: &'a str, pid: u32, syscall: u32, name: &'static str }

@@ -41,6 +41,7 @@ pub fn main(role: Role, layers: Layers, inside: Option<Inside>) -> ExitCode {
             configuration,
             path,
             situation,
+            walls: demanded,
         }) = birth.foresee().await?
         else {
             return Err(io::Error::other("a role got no orders"));
@@ -50,7 +51,11 @@ pub fn main(role: Role, layers: Layers, inside: Option<Inside>) -> ExitCode {
         let names = reach.names.clone();
         let walls = Walls::raise(role, &reach, layers)?;
         let edge = Edge::of(role, &config, names)?;
-        walls.close(&birth);
+        let stand = walls.close(&birth);
+        if let Some(layer) = demanded.iter().find(|layer| !stand.contains(layer)) {
+            let cause = format!("{layer} stood before and cannot be had now: not without it");
+            return Err(io::Error::other(cause));
+        }
         match inside {
             Some(inside) => Ok(inside(role, &birth, &config)),
             None => edge.story(birth, clock).await.map(|()| ExitCode::SUCCESS),

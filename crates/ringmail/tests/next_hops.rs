@@ -128,6 +128,7 @@ fn sent(world: World, destination: Destination) -> Came {
             configuration: ORDERS.into(),
             path: "/ringmail.toml".into(),
             situation: Situation::Run,
+            walls: Vec::new(),
         };
         birth.order(&orders, None)?;
         let (ours, theirs) = pair(Kind::Stream)?;

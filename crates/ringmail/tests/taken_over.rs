@@ -29,6 +29,7 @@ fn orders(spool: &str) -> ToRole {
         ),
         path: "/ringmail.toml".into(),
         situation: Situation::Run,
+        walls: Vec::new(),
     }
 }
 

@@ -84,6 +84,7 @@ impl Server {
             configuration: text.into(),
             path: "ringmail.toml".into(),
             situation: Situation::Run,
+            walls: Vec::new(),
         };
         birth.order(&orders, None)?;
         policy.order(&orders, None)?;

@@ -47,6 +47,7 @@ pub fn start(loaded: Loaded, path: &Path, ready: String) -> io::Result<()> {
                 path: path.display().to_string(),
                 situation: loaded.situation,
                 ready,
+                watch_round: supervisor::WATCH_ROUND,
             },
             ready_to_go,
         )

@@ -76,8 +76,9 @@ impl Walls {
         Ok(walls)
     }
 
-    /// Closes the last wall, once every thread that the role will have runs, and tells the supervisor what stands.
-    pub fn close(mut self, birth: &Birth) {
+    /// Closes the last wall, once every thread that the role will have runs, and tells the supervisor what stands; gives
+    /// that.
+    pub fn close(mut self, birth: &Birth) -> Vec<Layer> {
         if self.layers.has(Layer::Limits) {
             // No thread and no process is started from here on. Where even this cannot be set, the filter refuses
             // them all the same.
@@ -93,10 +94,11 @@ impl Walls {
             });
         }
         birth.tell(&FromRole::Confined {
-            stand: self.stand,
+            stand: self.stand.clone(),
             missing: self.missing,
             absent: self.absent.into_iter().map(|(path, _)| path).collect(),
         });
+        self.stand
     }
 
     /// Those of the folders that can be had.

@@ -46,12 +46,17 @@ impl Birth {
         }
     }
 
-    /// In the role: what the supervisor says; `None` when it is gone.
+    /// In the role: what the supervisor says; `None` when it is gone. Who waits for orders is awake, and says so.
     pub async fn orders(&self) -> io::Result<Option<(ToRole, Option<OwnedFd>)>> {
         if let Some(order) = self.0.foreseen.take() {
             return Ok(Some((order, None)));
         }
-        self.hear().await
+        loop {
+            match self.hear().await? {
+                Some((ToRole::Watch, None)) => self.tell(&FromRole::Awake),
+                order => return Ok(order),
+            }
+        }
     }
 
     /// In the supervisor: what the role says; `None` when it is gone.

@@ -166,6 +166,9 @@ pub enum ToRole {
         path: String,
         /// What for.
         situation: Situation,
+        /// Layers that stood around this role before: where one of them cannot be had now, it ends instead of going on
+        /// with less.
+        walls: Vec<Layer>,
     },
     /// What policy seals by and queue opens by, from now on; nobody else is told.
     Key(Key),
@@ -199,6 +202,8 @@ pub enum ToRole {
     },
     /// All that this role needs was given.
     Begin,
+    /// Say that you are awake.
+    Watch,
     /// End in order.
     Stop,
 }
@@ -231,6 +236,10 @@ pub enum FromRole {
     /// its form is fixed: the octet [`FromRole::TRAPPED`] and the number's octets, the lowest first. It is a hint
     /// for the log: whoever has taken a role over can say it too.
     Trapped([u8; 4]),
+    /// keys: the files that came are of no use, for this reason; it goes on with those that it had.
+    Refuses(String),
+    /// The answer to [`ToRole::Watch`].
+    Awake,
 }
 
 impl FromRole {

@@ -65,6 +65,7 @@ pub async fn run(birth: Birth, clock: Clock) -> io::Result<()> {
                     configuration,
                     path,
                     situation,
+                    ..
                 },
                 None,
             ) => {

@@ -36,6 +36,7 @@ pub async fn run(birth: Birth) -> io::Result<()> {
                     configuration,
                     path,
                     situation,
+                    ..
                 },
                 None,
                 known,
@@ -51,12 +52,16 @@ pub async fn run(birth: Birth) -> io::Result<()> {
             }
             (ToRole::Arrow(Arrow::Sign), Some(fd), Some(keys)) => keys.open(fd),
             (ToRole::Begin, None, Some(keys)) => {
-                if let Err(why) = keys.load() {
-                    event::say(&Event::CertificateRefused { cause: why.clone() });
+                let Err(why) = keys.load() else {
+                    birth.tell(&FromRole::Ready);
+                    continue;
+                };
+                event::say(&Event::CertificateRefused { cause: why.clone() });
+                if keys.loaded.is_none() {
                     birth.tell(&FromRole::Hopeless(why.clone()));
                     return Err(io::Error::other(why));
                 }
-                birth.tell(&FromRole::Ready);
+                birth.tell(&FromRole::Refuses(why));
             }
             (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
             (ToRole::Stop, ..) => break,
@@ -99,8 +104,7 @@ impl Keys {
         self.files.clear();
     }
 
-    /// Takes the files that came. Where one of them is of no use, what was loaded before stays; where nothing was, the
-    /// error says why.
+    /// Takes the files that came. Where one of them is of no use, what was loaded before stays, and the error says why.
     fn load(&mut self) -> Result<(), String> {
         let files = std::mem::take(&mut self.files);
         let loaded: Result<Vec<Identity>, String> = (0..)
@@ -114,20 +118,15 @@ impl Keys {
                 identity.map_err(|why| format!("cert \"{name}\": {why}"))
             })
             .collect();
-        match (loaded, &self.loaded) {
-            (Ok(loaded), _) => {
-                for (identity, name) in loaded.iter().zip(&self.named) {
-                    event::say(&Event::CertificateLoaded {
-                        cert: name.clone(),
-                        until: identity.until.stamp().to_string(),
-                        names: identity.names.join(" "),
-                    });
-                }
-                self.loaded = Some(Rc::new(loaded));
-            }
-            (Err(why), Some(_)) => event::say(&Event::CertificateRefused { cause: why }),
-            (Err(why), None) => return Err(why),
+        let loaded = loaded?;
+        for (identity, name) in loaded.iter().zip(&self.named) {
+            event::say(&Event::CertificateLoaded {
+                cert: name.clone(),
+                until: identity.until.stamp().to_string(),
+                names: identity.names.join(" "),
+            });
         }
+        self.loaded = Some(Rc::new(loaded));
         for socket in std::mem::take(&mut self.waiting) {
             self.open(socket);
         }

@@ -48,6 +48,7 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
                     configuration,
                     path,
                     situation,
+                    ..
                 },
                 None,
                 None,

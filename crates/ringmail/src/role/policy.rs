@@ -36,6 +36,7 @@ pub async fn run(birth: Birth) -> io::Result<()> {
                     configuration,
                     path,
                     situation,
+                    ..
                 },
                 None,
                 known,

@@ -121,6 +121,7 @@ pub async fn run(birth: Birth, clock: Clock, store: &dyn Store) -> io::Result<()
             configuration,
             path,
             situation,
+            ..
         },
         None,
     )) = birth.orders().await?
@@ -277,6 +278,7 @@ impl Desk {
                     configuration,
                     path,
                     situation,
+                    ..
                 },
                 None,
             ))) => {

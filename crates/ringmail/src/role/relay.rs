@@ -88,6 +88,7 @@ pub async fn run(
                     configuration,
                     path,
                     situation,
+                    ..
                 },
                 None,
                 known,

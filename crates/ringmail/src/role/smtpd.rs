@@ -77,6 +77,7 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
                     configuration,
                     path,
                     situation,
+                    ..
                 },
                 None,
                 known,

@@ -4,6 +4,7 @@
 //! It takes its orders from its own file and from signals; admin may ask it two things (`ipc::supervise`), and
 //! neither question carries anything that it goes by.
 
+mod births;
 mod confinement;
 mod from_root;
 pub mod listeners;
@@ -12,19 +13,21 @@ mod reload;
 pub mod root;
 pub mod secrets;
 mod status;
+mod trial;
+mod watch;
 mod words;
 
 pub use listeners::Open;
 pub use nursery::Nursery;
+pub use watch::WATCH_ROUND;
 
 use crate::config::Config;
 use crate::confine::{Layer, Missing, Reach};
 use crate::drive::birth::{Birth, CONFIGURATION_OCTETS};
 use crate::drive::clock::Clock;
 use crate::event::{self, Event};
-use crate::ipc::spawn::{Arrow, FromRole, Role, Situation, Source, ToRole};
+use crate::ipc::spawn::{FromRole, Role, Situation, ToRole};
 use crate::ipc::supervise::{Answered, Question};
-use crate::seal::Key;
 use from_root::Brings;
 use mail::Time;
 use nursery::Born;
@@ -32,7 +35,7 @@ use reload::{Asker, Reloading};
 use rustix::process::Signal;
 use sd_notify::NotifyState;
 use secrets::Secret;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
@@ -41,11 +44,12 @@ use std::process::ExitStatus;
 use std::rc::Rc;
 use std::time::Duration;
 use sys::sandbox::calls::TRAPPED;
-use sys::socket::Kind;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
+use trial::Trial;
+use watch::Rounds;
 
 /// Words of roles that wait here. More wait with who says them, and each of them has its turn.
 const WORDS_WAITING: usize = 16;
@@ -76,6 +80,8 @@ pub struct Start {
     pub situation: Situation,
     /// What is said on standard output when all roles serve.
     pub ready: String,
+    /// How often roles are asked whether they are awake: [`WATCH_ROUND`], but in tests.
+    pub watch_round: Duration,
 }
 
 /// A role that runs, or is to be started at a time.
@@ -86,6 +92,10 @@ struct Process {
     pause: Duration,
     /// How often this process was told to begin and has not answered yet.
     begun: u32,
+    /// It has answered once.
+    served: bool,
+    /// Rounds of the watch that it has not answered.
+    unanswered: u8,
     /// Since when it is this process, by the wall's time.
     since: Time,
     restarts: u32,
@@ -94,6 +104,8 @@ struct Process {
     reach: Reach,
     /// Layers that stand around it, by its own word.
     stand: Vec<Layer>,
+    /// Layers that stood around one that reached the same, and have to stand around the next.
+    stood: Vec<Layer>,
     /// Layers that do not.
     missing: Vec<Missing>,
     /// Folders that it should see and that were not there.
@@ -108,6 +120,17 @@ impl Process {
     /// Whether it has taken all that it was told; of one that is not there, nothing is waited for.
     fn serves(&self) -> bool {
         self.begun == 0
+    }
+
+    /// It is started after a pause, the longer the shorter it lived; gives that in milliseconds.
+    fn rest(&mut self) -> u64 {
+        self.pause = if self.began.elapsed() > GOOD_LIFE {
+            PAUSE_MIN
+        } else {
+            (self.pause * 2).min(PAUSE_MAX)
+        };
+        self.start_at = Instant::now() + self.pause;
+        u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -131,7 +154,9 @@ struct Supervisor {
     announced: bool,
     clock: Clock,
     began: Time,
+    trial: Option<Trial>,
     reloading: Option<Reloading>,
+    rounds: Rounds,
     last_reload: Option<(Time, String)>,
 }
 
@@ -162,17 +187,21 @@ pub async fn run(
     let (happened, mut happens) = channel(WORDS_WAITING);
     let (now, clock) = (Instant::now(), Clock::start());
     let began = Time::from_micros(clock.now_micros());
+    let rounds = Rounds::begin(start.watch_round);
     let idle = || Process {
         child: None,
         began: now,
         start_at: now,
         pause: PAUSE_MIN,
         begun: 0,
+        served: false,
+        unanswered: 0,
         since: began,
         restarts: 0,
         last_end: None,
         reach: Reach::default(),
         stand: Vec::new(),
+        stood: Vec::new(),
         missing: Vec::new(),
         absent: Vec::new(),
         renewed: None,
@@ -188,7 +217,9 @@ pub async fn run(
         announced: false,
         clock,
         began,
+        trial: None,
         reloading: None,
+        rounds,
         last_reload: None,
     };
     if let Some(socket) = from_root {
@@ -202,9 +233,13 @@ pub async fn run(
         if watchdog.is_some() {
             let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         }
-        supervisor.bury()?;
-        supervisor.start_due()?;
+        if let Err(error) = supervisor.bury().and_then(|()| supervisor.start_due()) {
+            supervisor.stop(&mut happens).await;
+            return Err(error);
+        }
+        supervisor.go_on_trying();
         supervisor.go_on_reloading();
+        supervisor.watch();
         supervisor.look_for_absent();
         let next = supervisor
             .processes
@@ -213,12 +248,14 @@ pub async fn run(
             .map(|p| p.start_at)
             .min();
         let answer = supervisor.reloading.as_ref().map(|r| r.deadline);
+        let trial = supervisor.trial.as_ref().map(|t| t.deadline);
         let look = supervisor.processes.values().any(|p| !p.absent.is_empty());
         let look = look.then(|| Instant::now() + ABSENT_LOOK);
         let watchdog = watchdog.map(|longest| Instant::now() + longest);
-        let others = [answer, look, watchdog, supervisor.end_late()];
+        let others = [answer, trial, look, watchdog, supervisor.end_late()];
         let next = next.into_iter().chain(others.into_iter().flatten()).min();
-        let next = next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+        let round = supervisor.rounds.next();
+        let next = next.map_or(round, |next| next.min(round));
         tokio::select! {
             _ = term.recv() => break,
             _ = int.recv() => break,
@@ -258,6 +295,7 @@ impl Supervisor {
             }
             process.child = None;
             process.begun = 0;
+            (process.served, process.unanswered) = (false, 0);
             process.stand.clear();
             process.missing.clear();
             process.absent.clear();
@@ -267,122 +305,16 @@ impl Supervisor {
                 continue;
             }
             process.last_end = Some(status.to_string());
-            process.pause = if process.began.elapsed() > GOOD_LIFE {
-                PAUSE_MIN
-            } else {
-                (process.pause * 2).min(PAUSE_MAX)
-            };
-            process.start_at = Instant::now() + process.pause;
+            let pause_ms = process.rest();
             event::say(&Event::RoleEnded {
                 process: role.name(),
                 pid,
                 cause: status.to_string(),
-                pause_ms: u64::try_from(process.pause.as_millis()).unwrap_or(u64::MAX),
+                pause_ms,
             });
         }
         for (local, fault) in transports {
             self.tell(Role::Queue, &ToRole::Ended { local, fault }, None);
-        }
-        Ok(())
-    }
-
-    /// Starts what is due, then gives each arrow of a role that was started its two ends.
-    fn start_due(&mut self) -> io::Result<()> {
-        let mut born = BTreeSet::new();
-        let now = self.now();
-        for role in Role::ALL {
-            let Some(process) = self.processes.get_mut(&role) else {
-                continue;
-            };
-            if process.child.is_some() || process.start_at > Instant::now() {
-                continue;
-            }
-            let (ours, theirs) = sys::socket::pair(Kind::SeqPacket)?;
-            let child = self.nursery.start(role, &theirs)?;
-            let birth = Rc::new(Birth::new(ours)?);
-            let pid = child.id();
-            event::say(&Event::RoleStarted {
-                process: role.name(),
-                pid,
-            });
-            tokio::task::spawn_local(words::hear(
-                role,
-                pid,
-                Rc::clone(&birth),
-                self.happened.clone(),
-            ));
-            process.began = Instant::now();
-            process.restarts += u32::from(process.last_end.is_some());
-            process.since = now;
-            process.begun = 1;
-            process.child = Some((child, birth));
-            process.reach = Reach::of(role, &self.start.config);
-            born.insert(role);
-            self.tell(role, &self.orders(), None);
-        }
-        self.give_key(&born);
-        self.give_log_ends(&born)?;
-        for arrow in Arrow::ALL {
-            let (asks, answers) = arrow.ends();
-            if born.contains(&asks) || born.contains(&answers) {
-                self.join(arrow)?;
-            }
-        }
-        for role in born {
-            self.give_secrets(role);
-            self.give_listeners(role);
-            self.tell(role, &ToRole::Begin, None);
-        }
-        Ok(())
-    }
-
-    /// Gives both ends of an arrow; older ends are void.
-    fn join(&self, arrow: Arrow) -> io::Result<()> {
-        let (one, other) = sys::socket::pair(Kind::Stream)?;
-        let (asks, answers) = arrow.ends();
-        self.tell(asks, &ToRole::Arrow(arrow), Some(&one));
-        self.tell(answers, &ToRole::Arrow(arrow), Some(&other));
-        Ok(())
-    }
-
-    /// Gives policy and queue a key that nobody else has, when one of them was started: what was sealed by an
-    /// older one is void.
-    fn give_key(&self, born: &BTreeSet<Role>) {
-        if born.contains(&Role::Policy) || born.contains(&Role::Queue) {
-            let key = Key::new(sys::file::random_octets());
-            self.tell(Role::Queue, &ToRole::Key(key.clone()), None);
-            self.tell(Role::Policy, &ToRole::Key(key), None);
-        }
-    }
-
-    fn orders(&self) -> ToRole {
-        ToRole::Orders {
-            configuration: self.start.configuration.clone(),
-            path: self.start.path.clone(),
-            situation: self.start.situation,
-        }
-    }
-
-    fn give_listeners(&self, role: Role) {
-        for open in self.listeners.iter().filter(|open| open.role == role) {
-            self.tell(role, &ToRole::Listener(open.listener), Some(&open.socket));
-        }
-    }
-
-    /// Gives each role that was started a way for its events to admin, and all of them when admin was.
-    fn give_log_ends(&self, born: &BTreeSet<Role>) -> io::Result<()> {
-        let admin = born.contains(&Role::Admin);
-        for role in Role::ALL.into_iter().filter(|role| *role != Role::Admin) {
-            if admin || born.contains(&role) {
-                let (one, other) = sys::socket::pair(Kind::Stream)?;
-                self.tell(role, &ToRole::Log(Source::Role(role)), Some(&one));
-                self.tell(Role::Admin, &ToRole::Log(Source::Role(role)), Some(&other));
-            }
-        }
-        if admin {
-            let (one, other) = sys::socket::pair(Kind::Stream)?;
-            self.tell(Role::Admin, &ToRole::Log(Source::Supervisor), Some(&other));
-            event::keep_through(one);
         }
         Ok(())
     }
@@ -451,6 +383,7 @@ impl Supervisor {
         match said {
             FromRole::Ready => {
                 process.begun = process.begun.saturating_sub(1);
+                process.served = true;
                 let ready = |p: &Process| p.child.is_some() && p.serves();
                 if !self.announced && self.processes.values().all(ready) {
                     self.announced = true;
@@ -475,6 +408,15 @@ impl Supervisor {
                         self.tell(role, &ToRole::Answer { token, answer }, None);
                     }
                 }
+                None
+            }
+            FromRole::Refuses(why) => {
+                process.begun = process.begun.saturating_sub(1);
+                self.refused(why);
+                None
+            }
+            FromRole::Awake => {
+                process.unanswered = 0;
                 None
             }
             FromRole::Hopeless(_) | FromRole::Trapped(_) => None,

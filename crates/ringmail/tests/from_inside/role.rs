@@ -152,6 +152,7 @@ impl Place {
             configuration: configuration.replace("{dir}", &dir),
             path: "ringmail.toml".into(),
             situation: Situation::Run,
+            walls: Vec::new(),
         }
     }
 

@@ -176,6 +176,7 @@ impl Machine {
             configuration: self.configuration.clone(),
             path: "/ringmail.toml".into(),
             situation: Situation::Run,
+            walls: Vec::new(),
         };
         process.birth.order(&orders, None)?;
         Ok(process)

@@ -68,7 +68,13 @@ impl Supervisor {
     ) -> Option<FromRole> {
         let process = self.processes.get_mut(&role)?;
         let pid = process.child.as_ref().map_or(0, |(child, _)| child.id());
+        let again = !process.stood.is_empty();
         (process.stand, process.missing, process.absent) = said;
+        for layer in &process.stand {
+            if !process.stood.contains(layer) {
+                process.stood.push(*layer);
+            }
+        }
         for missing in &process.missing {
             event::say(&Event::RoleUnconfined {
                 process: role.name(),
@@ -78,7 +84,8 @@ impl Supervisor {
             });
         }
         let unmet = self.unmet(&self.start.config)?;
-        Some(FromRole::Hopeless(unmet))
+        // One that was sealed before goes on sealed or not at all: it ends itself, and the others need not.
+        (!again).then_some(FromRole::Hopeless(unmet))
     }
 
     /// What a configuration demands of confinement and does not have here.

@@ -43,6 +43,18 @@ pub enum Asker {
     Root(Sender<Answer>),
 }
 
+/// A configuration that was read anew and checked, with what it needs.
+pub struct New {
+    /// As meant.
+    pub config: Config,
+    /// As written.
+    pub configuration: String,
+    /// Sockets that root opened.
+    pub sockets: Vec<Open>,
+    /// Files with secrets.
+    pub secrets: Vec<Secret>,
+}
+
 /// A reload that roles are still taking.
 pub struct Reloading {
     /// Who is to be answered.
@@ -81,36 +93,40 @@ impl Supervisor {
         sockets: Vec<Open>,
         secrets: Vec<Secret>,
     ) {
-        let refused = if self.reloading.is_some() {
-            Some(Reload::Busy)
+        let begun = if self.reloading.is_some() || self.trial.is_some() {
+            Err(Reload::Busy)
         } else {
-            text.and_then(|text| self.begin_reload(asker.clone(), text, sockets, secrets))
-                .err()
+            let new = text.and_then(|text| self.check(text, sockets, secrets));
+            new.and_then(|new| self.try_certificates(asker.clone(), new))
         };
-        if let Some(refused) = refused {
-            let cause = match &refused {
-                Reload::Mistakes(text) => {
-                    let first = text.lines().next().unwrap_or_default();
-                    format!("{} mistakes: {first}", text.matches("error: ").count())
-                }
-                Reload::Restart(keys) => format!("{} need a restart", keys.join(", ")),
-                Reload::Surroundings(why) => why.clone(),
-                Reload::Busy | Reload::Done { .. } => "another reload is under way".into(),
-            };
-            self.last_reload = Some((self.now(), format!("refused: {cause}")));
-            event::say(&Event::ConfigurationRefused { cause });
-            self.answer_reload(asker, refused);
+        if let Err(refused) = begun {
+            self.refuse(asker, refused);
         }
     }
 
-    /// Checks all that can be wrong before anything is changed.
-    fn begin_reload(
-        &mut self,
-        asker: Asker,
+    /// Says that nothing was changed, and why.
+    pub(super) fn refuse(&mut self, asker: &Asker, refused: Reload) {
+        let cause = match &refused {
+            Reload::Mistakes(text) => {
+                let first = text.lines().next().unwrap_or_default();
+                format!("{} mistakes: {first}", text.matches("error: ").count())
+            }
+            Reload::Restart(keys) => format!("{} need a restart", keys.join(", ")),
+            Reload::Surroundings(why) => why.clone(),
+            Reload::Busy | Reload::Done { .. } => "another reload is under way".into(),
+        };
+        self.last_reload = Some((self.now(), format!("refused: {cause}")));
+        event::say(&Event::ConfigurationRefused { cause });
+        self.answer_reload(asker, refused);
+    }
+
+    /// Checks all that can be wrong before anything is changed, but what keys alone can say.
+    fn check(
+        &self,
         configuration: String,
         sockets: Vec<Open>,
         secrets: Vec<Secret>,
-    ) -> Result<(), Reload> {
+    ) -> Result<New, Reload> {
         let new = Config::parse(&configuration, &self.start.path, self.start.situation)
             .map_err(|errors| wrong(errors.to_string()))?;
         let old = &self.start.config;
@@ -124,9 +140,6 @@ impl Supervisor {
         if !keys.is_empty() {
             return Err(Reload::Restart(keys));
         }
-        let all = config::changes(old, &new);
-        let changes: Vec<Change> = all.iter().take(CHANGES_MAX).map(shown).collect();
-        let more = all.len().saturating_sub(changes.len()) as u64;
         if let Some(hidden) = gateway::open_relay(&new.policy) {
             return Err(Reload::Surroundings(cut(hidden.to_string(), TEXT_OCTETS)));
         }
@@ -136,15 +149,28 @@ impl Supervisor {
         let surroundings =
             |error: io::Error| Reload::Surroundings(cut(error.to_string(), TEXT_OCTETS));
         let secrets = secrets::gather(&new, secrets).map_err(surroundings)?;
-        self.take_listeners(&new, sockets)?;
-        self.secrets = secrets;
+        Ok(New {
+            config: new,
+            configuration,
+            sockets,
+            secrets,
+        })
+    }
+
+    /// Goes over to the new configuration: listeners first, and if those cannot be had nothing changes.
+    pub(super) fn go_over(&mut self, asker: Asker, new: New) -> Result<(), Reload> {
+        let all = config::changes(&self.start.config, &new.config);
+        let changes: Vec<Change> = all.iter().take(CHANGES_MAX).map(shown).collect();
+        let more = all.len().saturating_sub(changes.len()) as u64;
+        self.take_listeners(&new.config, new.sockets)?;
+        self.secrets = new.secrets;
         let keys: Vec<&str> = changes.iter().map(|change| change.key.as_str()).collect();
         event::say(&Event::ConfigurationReloaded {
             changes: all.len(),
             keys: keys.join(" "),
         });
         self.last_reload = Some((self.now(), format!("{} changes", all.len())));
-        (self.start.config, self.start.configuration) = (new, configuration);
+        (self.start.config, self.start.configuration) = (new.config, new.configuration);
         self.reloading = Some(Reloading {
             asker,
             changes,
@@ -158,6 +184,8 @@ impl Supervisor {
             // it has been given.
             let later = match role {
                 Role::Smtpd => true,
+                // It has taken its own already.
+                Role::Keys => !self.secrets.is_empty(),
                 Role::Admin => self.reaches_elsewhere(role),
                 _ => false,
             };
@@ -217,7 +245,7 @@ impl Supervisor {
     }
 
     /// Gives a role that lives the new orders and its listeners. One that does not is started with them.
-    fn give_new_orders(&mut self, role: Role) {
+    pub(super) fn give_new_orders(&mut self, role: Role) {
         let Some(process) = self.processes.get(&role) else {
             return;
         };
@@ -234,7 +262,7 @@ impl Supervisor {
             return;
         };
         process.begun += 1;
-        self.tell(role, &self.orders(), None);
+        self.tell(role, &self.orders(role), None);
         self.give_secrets(role);
         if role == Role::Smtpd {
             // Over it come the certificates that keys has now; sessions go on with those that they began with.

@@ -98,16 +98,17 @@ fn open_path(path: &Path, part: Part) -> io::Result<File> {
 impl Supervisor {
     /// Gives keys what it needs, each file by a descriptor of its own.
     pub(super) fn give_secrets(&self, role: Role) {
-        if role != Role::Keys {
-            return;
+        if role == Role::Keys {
+            self.give_files(&self.secrets);
         }
-        for secret in &self.secrets {
+    }
+
+    /// Gives keys these files.
+    pub(super) fn give_files(&self, secrets: &[Secret]) {
+        for secret in secrets {
             let (certificate, part) = (secret.certificate, secret.part);
-            self.tell(
-                role,
-                &ToRole::File { certificate, part },
-                Some(&secret.file),
-            );
+            let file = ToRole::File { certificate, part };
+            self.tell(Role::Keys, &file, Some(&secret.file));
         }
     }
 }

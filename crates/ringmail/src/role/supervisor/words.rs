@@ -76,6 +76,8 @@ impl Words {
             // Before it hears anything else. What is missing ends a service that demands all of it, and folders that are
             // named are looked for.
             FromRole::Confined { .. } => !std::mem::replace(&mut self.confined, true),
+            FromRole::Refuses(_) => self.role == Role::Keys && self.served,
+            FromRole::Awake => self.served,
             // The end follows.
             FromRole::Trapped(_) => !std::mem::replace(&mut self.trapped, true),
         }

@@ -106,6 +106,7 @@ fn with_certificate(place: &Place) -> Result<(ToRole, Vec<u8>), String> {
         configuration,
         path,
         situation,
+        walls,
     } = place.orders()
     else {
         return Err("no orders".into());
@@ -114,6 +115,7 @@ fn with_certificate(place: &Place) -> Result<(ToRole, Vec<u8>), String> {
         configuration: format!("cert = \"/etc/tls\"\n{configuration}"),
         path,
         situation,
+        walls,
     };
     // RFC 5915: version 1, then the number.
     let (der, before) = (key.serialize_der(), [2, 1, 1, 4, 32]);

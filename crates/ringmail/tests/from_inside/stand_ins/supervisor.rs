@@ -30,6 +30,8 @@ const WORDS: u64 = 300;
 const LONGEST: Duration = Duration::from_mins(1);
 /// How long the supervisor may take to end when it is told to.
 const STOP: Duration = Duration::from_secs(8);
+/// How often the supervisor asks roles whether they are awake. Honest ones have two rounds, whatever the machine does.
+const WATCH_ROUND: Duration = Duration::from_secs(3);
 /// Names the role that is taken over.
 const TAKEN: &str = "taken";
 /// Has a line for each life of it.
@@ -245,6 +247,7 @@ fn supervise() -> io::Result<()> {
         path,
         situation,
         ready: "ready".into(),
+        watch_round: WATCH_ROUND,
     };
     ringmail::role::in_event_loop(supervisor::run(start, ready))
 }
@@ -322,7 +325,7 @@ impl Taken {
             return self.say(&FromRole::Hopeless("nobody can serve any more".into()));
         }
         let place = Role::ALL.iter().position(|one| *one == self.role);
-        match (place.unwrap_or(0) as u64 + life) % 5 {
+        match (place.unwrap_or(0) as u64 + life) % 6 {
             0 => {
                 // It closes its end and lives, so that nobody can tell it anything.
                 let (other, _) = sys::socket::pair(sys::socket::Kind::SeqPacket)?;
@@ -342,6 +345,10 @@ impl Taken {
                     absent: ["/", "/etc", "/tmp"].map(Into::into).to_vec(),
                 })
             }
+            // It never says a word again.
+            4 => loop {
+                std::thread::sleep(LONGEST);
+            },
             2 => {
                 for number in 0..2 {
                     self.say(&FromRole::Trapped([number, 0, 0, 0]))?;

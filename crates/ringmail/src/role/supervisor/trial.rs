@@ -1,0 +1,99 @@
+//! Certificates are tried before a reload changes anything: keys takes them, or says why not and goes on with those that it
+//! had. Their files are never read here, so that nobody else can say whether they are of use; and the descriptors that we
+//! keep for the next keys are always those of files that one has taken.
+
+use super::Supervisor;
+use super::reload::{Asker, New};
+use crate::ipc::spawn::{Role, ToRole};
+use crate::ipc::supervise::{Reload, TEXT_OCTETS, cut};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long keys may take to read them.
+const TRIAL_WAIT: Duration = Duration::from_secs(10);
+
+/// A reload that waits for the word of keys.
+pub struct Trial {
+    asker: Asker,
+    new: New,
+    /// The keys that was asked.
+    pid: u32,
+    /// Why it does not take them.
+    refused: Option<String>,
+    /// When it is late.
+    pub deadline: Instant,
+}
+
+impl Supervisor {
+    /// Asks keys to take the files of a reload. Where there is none now, the next one is started with them.
+    pub(super) fn try_certificates(&mut self, asker: Asker, new: New) -> Result<(), Reload> {
+        let keys = self.processes.get_mut(&Role::Keys);
+        let living = keys.filter(|_| !new.secrets.is_empty());
+        let Some((keys, pid)) =
+            living.and_then(|keys| keys.child.as_ref().map(|(c, _)| c.id()).map(|pid| (keys, pid)))
+        else {
+            return self.go_over(asker, new);
+        };
+        keys.begun += 1;
+        let orders = ToRole::Orders {
+            configuration: new.configuration.clone(),
+            path: self.start.path.clone(),
+            situation: self.start.situation,
+            walls: Vec::new(),
+        };
+        self.tell(Role::Keys, &orders, None);
+        self.give_files(&new.secrets);
+        self.tell(Role::Keys, &ToRole::Begin, None);
+        self.trial = Some(Trial {
+            asker,
+            new,
+            pid,
+            refused: None,
+            deadline: Instant::now() + TRIAL_WAIT,
+        });
+        Ok(())
+    }
+
+    /// Takes note that keys does not take the files.
+    pub(super) fn refused(&mut self, why: String) {
+        if let Some(trial) = &mut self.trial {
+            trial.refused = Some(cut(why, TEXT_OCTETS));
+        }
+    }
+
+    /// Goes on with the reload when keys has spoken; when it has ended, or is late, nothing is changed.
+    pub(super) fn go_on_trying(&mut self) {
+        let Some(trial) = self.trial.take() else {
+            return;
+        };
+        let keys = self.processes.get(&Role::Keys);
+        let pid = keys.and_then(|keys| keys.child.as_ref().map(|(child, _)| child.id()));
+        let serves = keys.is_some_and(super::Process::serves);
+        let Trial { asker, new, .. } = match trial {
+            Trial {
+                asker,
+                refused: Some(why),
+                ..
+            } => return self.refuse(&asker, Reload::Surroundings(why)),
+            _ if pid != Some(trial.pid) => {
+                let why = "keys ended while it read the certificates";
+                return self.refuse(&trial.asker, Reload::Surroundings(why.into()));
+            }
+            _ if serves => trial,
+            _ if Instant::now() >= trial.deadline => {
+                let why = "keys did not say in time whether it takes the certificates";
+                // It may take them yet, and then these again.
+                self.give_new_orders(Role::Keys);
+                return self.refuse(&trial.asker, Reload::Surroundings(why.into()));
+            }
+            _ => {
+                self.trial = Some(trial);
+                return;
+            }
+        };
+        if let Err(refused) = self.go_over(asker.clone(), new) {
+            self.give_new_orders(Role::Keys);
+            self.refuse(&asker, refused);
+        }
+    }
+}
