@@ -133,23 +133,73 @@ fn a_renewed_certificate_is_taken_by_a_reload_and_sessions_go_on() {
     assert_ne!(new, old);
     send(&mut before);
     send(&mut after);
-    // Files of no use change nothing.
-    fs::write(folder.join("fullchain.pem"), "nothing").expect("our own file");
+    // Files of no use change nothing. What renews them puts others in their place.
+    fs::write(folder.join("new"), "nothing").expect("our own folder");
+    fs::rename(folder.join("new"), folder.join("fullchain.pem")).expect("our own folder");
+    give(&folder, std::os::unix::fs::MetadataExt::uid(&owner));
     let reload = program.command(&["reload"]);
     assert_eq!(reload.status.code(), Some(1), "{reload:?}");
     let said = String::from_utf8_lossy(&reload.stderr);
     assert!(said.contains("nothing changed: cert = "), "{said}");
     // Nobody looks at them before a signal.
-    let told = Command::new("kill")
-        .args(["-HUP", &program.pid().to_string()])
-        .status();
-    assert!(told.is_ok_and(|status| status.success()));
+    kill("-HUP", program.pid());
     wait_until("it is said", SOON, || {
-        program.log().contains("event=certificate.refused")
+        let log = program.log();
+        log.contains("event=certificate.refused") && log.contains("event=configuration.refused")
     });
     let (mut still, shown) = Client::connect_tls(port, NAME, &authority).expect("TLS");
     assert_eq!(shown, new);
     send(&mut still);
+    // Nor do they when another keys comes.
+    let keys = keys_of(&program).expect("it runs");
+    kill("-KILL", keys);
+    wait_until("TLS is there again", SOON, || {
+        let shown = Client::connect_tls(port, NAME, &authority);
+        shown.is_ok_and(|(_, shown)| shown == new)
+    });
+    assert_ne!(keys_of(&program), Some(keys));
+}
+
+#[test]
+fn a_reload_that_keys_does_not_answer_changes_nothing() {
+    let (port, authority) = (free_port(), Authority::new());
+    let program = started(port, &authority);
+    let (_, old) = Client::connect_tls(port, NAME, &authority).expect("TLS");
+    let folder = program.folder().join("tls");
+    authority.certify(&[NAME], &folder);
+    let owner = fs::metadata(program.folder()).expect("it is there");
+    give(&folder, std::os::unix::fs::MetadataExt::uid(&owner));
+    let keys = keys_of(&program).expect("it runs");
+    kill("-STOP", keys);
+    let reload = program.command(&["reload"]);
+    assert_eq!(reload.status.code(), Some(1), "{reload:?}");
+    let said = String::from_utf8_lossy(&reload.stderr);
+    assert!(said.contains("keys did not say in time"), "{said}");
+    kill("-CONT", keys);
+    // It takes what it was told, one after the other, and has in the end what it had.
+    wait_until("it is as before", SOON, || {
+        program.log().matches("event=certificate.loaded").count() == 3
+    });
+    wait_until("TLS is there", SOON, || {
+        let shown = Client::connect_tls(port, NAME, &authority);
+        shown.is_ok_and(|(_, shown)| shown == old)
+    });
+    let reload = program.command(&["reload"]);
+    assert!(reload.status.success(), "{reload:?}");
+    let (_, new) = Client::connect_tls(port, NAME, &authority).expect("TLS");
+    assert_ne!(new, old);
+}
+
+fn keys_of(program: &Program) -> Option<u32> {
+    let found = program.roles().into_iter().find(|(name, _)| name == "keys");
+    found.map(|(_, pid)| pid)
+}
+
+fn kill(signal: &str, pid: u32) {
+    let status = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
 }
 
 fn give(folder: &Path, user: u32) {
@@ -163,21 +213,14 @@ fn give(folder: &Path, user: u32) {
 fn when_keys_dies_tls_is_there_again() {
     let (port, authority) = (free_port(), Authority::new());
     let program = started(port, &authority);
-    let keys = || {
-        let found = program.roles().into_iter().find(|(name, _)| name == "keys");
-        found.map(|(_, pid)| pid)
-    };
-    let old = keys().expect("it runs");
-    let killed = Command::new("kill")
-        .args(["-KILL", &old.to_string()])
-        .status();
-    assert!(killed.is_ok_and(|status| status.success()));
+    let old = keys_of(&program).expect("it runs");
+    kill("-KILL", old);
     // Meanwhile mail comes in clear, and who wants TLS is told to come later, or fails.
     send(&mut Client::connect(port).expect("it listens"));
     wait_until("TLS is there again", SOON, || {
         Client::connect_tls(port, NAME, &authority).is_ok()
     });
-    assert!(keys().is_some_and(|new| new != old));
+    assert!(keys_of(&program).is_some_and(|new| new != old));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::confine::users::Users;
 use crate::ipc::launch::{Ask, RECORD_OCTETS, Told};
 use crate::ipc::spawn::Role;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::BTreeMap;
 use std::io;
@@ -109,23 +110,28 @@ fn start(
 ) -> Told {
     let failed = |error: io::Error| Told::Failed(role, error.raw_os_error().unwrap_or(0));
     if started.contains_key(&role) {
-        return Told::Failed(role, rustix::io::Errno::BUSY.raw_os_error());
+        return Told::Failed(role, Errno::BUSY.raw_os_error());
     }
     let ids = users.of_role(role);
-    let child = match sys::process::start_role(&["role", role.name()], birth.as_fd(), Some(ids)) {
+    let mut child = match sys::process::start_role(&["role", role.name()], birth.as_fd(), Some(ids)) {
         Ok(child) => child,
         Err(error) => return failed(error),
     };
     let pid = child.id();
     let ended = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let ended = ended.map(|pid| pidfd_open(pid, PidfdFlags::empty()));
-    match ended {
-        Some(Ok(ended)) => {
+    let ended = ended.ok_or(Errno::INVAL);
+    match ended.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+        Ok(ended) => {
             started.insert(role, Started { child, ended });
             Told::Started(role, pid)
         }
-        Some(Err(error)) => failed(error.into()),
-        None => failed(io::ErrorKind::InvalidInput.into()),
+        Err(error) => {
+            // Nobody would hear of its end.
+            if sys::identity::kill_as(ids, pid).is_ok() {
+                let _ = child.wait();
+            }
+            failed(error.into())
+        }
     }
 }
 

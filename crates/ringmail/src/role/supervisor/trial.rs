@@ -29,9 +29,12 @@ impl Supervisor {
     pub(super) fn try_certificates(&mut self, asker: Asker, new: New) -> Result<(), Reload> {
         let keys = self.processes.get_mut(&Role::Keys);
         let living = keys.filter(|_| !new.secrets.is_empty());
-        let Some((keys, pid)) =
-            living.and_then(|keys| keys.child.as_ref().map(|(c, _)| c.id()).map(|pid| (keys, pid)))
-        else {
+        let Some((keys, pid)) = living.and_then(|keys| {
+            keys.child
+                .as_ref()
+                .map(|(c, _)| c.id())
+                .map(|pid| (keys, pid))
+        }) else {
             return self.go_over(asker, new);
         };
         keys.begun += 1;
