@@ -233,7 +233,7 @@ impl Driver {
                     assert!(self.session.is_closed());
                 }
             }
-            Last::Stop => self.session.stop(),
+            Last::Stop => self.session.stop(self.now),
         }
         self.settle();
         if self.story.closed {

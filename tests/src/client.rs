@@ -88,6 +88,11 @@ impl Client {
         self.answer()
     }
 
+    /// Puts octets on the wire and waits for nothing.
+    pub fn put(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.stream.get_mut().write_all(octets)
+    }
+
     /// Sends a message; content has CRLF lines and is dot-stuffed here. Gives the answer to its end.
     pub fn send(&mut self, from: &str, to: &[String], content: &[u8]) -> io::Result<String> {
         let recipients = to.iter().map(|to| format!("RCPT TO:<{to}>\r\n"));

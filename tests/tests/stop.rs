@@ -68,7 +68,64 @@ fn a_client_that_stalls_in_content_does_not_hold_the_stop_up_for_ever() {
     stalled.say("RCPT TO:<ann@a.test>").unwrap();
     assert!(stalled.say("DATA").unwrap().starts_with("354"));
     assert!(program.stop());
+    let said = stalled.answer().unwrap();
+    assert!(said.starts_with("421 4.3.2"), "{said}");
     assert!(stalled.answer().is_err());
+    assert_in_order(&program.log());
+}
+
+/// Lines of content that come slowly, for longer than one that stalls is waited for.
+fn drip(client: &mut Client, for_so_long: Duration) {
+    let began = std::time::Instant::now();
+    while began.elapsed() < for_so_long {
+        client.put(b"one more line\r\n").unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn content_that_comes_slowly_is_taken_though_the_service_stops() {
+    let port = free_port();
+    let mut program = start(port);
+    let mail = program.folder().join("mail/a.test/ann/new");
+    let mut slow = Client::connect(port).unwrap();
+    slow.say("MAIL FROM:<x@y.test>").unwrap();
+    slow.say("RCPT TO:<ann@a.test>").unwrap();
+    assert!(slow.say("DATA").unwrap().starts_with("354"));
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| program.stop());
+        drip(&mut slow, Duration::from_secs(8));
+        let said = slow.say(".").unwrap();
+        assert!(said.starts_with("250 2.0.0"), "{said}");
+        assert!(slow.answer().unwrap().starts_with("421 4.3.2"));
+        assert!(stop.join().unwrap(), "it did not end well");
+    });
+    assert_in_order(&program.log());
+    program.run();
+    wait_until("the late message is delivered", SOON, || {
+        find_files(&mail).len() == 1
+    });
+}
+
+#[test]
+fn who_tells_it_to_stop_once_more_waits_for_no_content() {
+    let port = free_port();
+    let mut program = start(port);
+    let pid = program.pid().to_string();
+    let mut slow = Client::connect(port).unwrap();
+    slow.say("MAIL FROM:<x@y.test>").unwrap();
+    slow.say("RCPT TO:<ann@a.test>").unwrap();
+    assert!(slow.say("DATA").unwrap().starts_with("354"));
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| program.stop());
+        drip(&mut slow, Duration::from_secs(1));
+        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(told.unwrap().success());
+        // What it had sent when it heard that is not answered.
+        let said = slow.answer().unwrap();
+        assert!(said.starts_with("421 4.3.2"), "{said}");
+        assert!(stop.join().unwrap(), "it did not end well");
+    });
     assert_in_order(&program.log());
 }
 

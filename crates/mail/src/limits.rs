@@ -35,6 +35,9 @@ pub const SESSION_TRANSACTIONS: u32 = 100_000;
 /// Longest line we write into content ourselves, without CRLF. RFC 5322 §2.1.1.
 pub const TEXT_LINE_OCTETS: usize = 998;
 
+/// Server: longest wait for more content when the service stops. Nothing is lost by it: the client was told that it has to
+/// send again (RFC 5321 §3.8).
+pub const SERVER_STOP_WAIT: Duration = Duration::from_secs(5);
 /// Server: longest wait for a command. RFC 5321 §4.5.3.2.7.
 pub const SERVER_COMMAND_WAIT: Duration = Duration::from_mins(5);
 /// Client: wait for the greeting. RFC 5321 §4.5.3.2.1.

@@ -5,6 +5,7 @@
 //! session's to decide leaves it as a [`Question`]: `250` after content is the answer to
 //! [`Question::Commit`], and there is no other way to say it.
 
+mod ending;
 mod hops;
 mod lines;
 pub mod replies;
@@ -231,7 +232,7 @@ impl Session {
             self.state = State::Ready;
             self.hello = None;
             self.secure = true;
-            self.wake_at = now + limits::SERVER_COMMAND_WAIT;
+            self.wake_at = now + self.patience();
             self.stop_if_told();
         }
     }
@@ -263,7 +264,7 @@ impl Session {
                 break;
             }
             used += step;
-            self.wake_at = now + limits::SERVER_COMMAND_WAIT;
+            self.wake_at = now + self.patience();
         }
         used
     }
@@ -321,49 +322,8 @@ impl Session {
         self.stop_if_told();
     }
 
-    /// Takes note that `wake_at` has come: the peer, or an answer, was too slow.
-    pub fn wake(&mut self, now: Time) {
-        if now >= self.wake_at {
-            let open = matches!(
-                self.state,
-                State::Connecting | State::Opening(_) | State::Committing(_) | State::Securing
-            );
-            self.end(if open || self.asked > 0 {
-                replies::NO_ANSWER
-            } else {
-                replies::TIMED_OUT
-            });
-        }
-    }
-
-    /// Ends the session as the service stops. Content that is on its way is still answered: who hears
-    /// nothing of it sends it again.
-    pub fn stop(&mut self) {
-        self.stopping = true;
-        self.stop_if_told();
-    }
-
-    fn stop_if_told(&mut self) {
-        let goes_on = matches!(
-            self.state,
-            State::Content(..) | State::Committing(_) | State::Securing
-        );
-        if self.stopping && !goes_on {
-            self.end(replies::SHUTTING_DOWN);
-        }
-    }
-
     fn say(&mut self, reply: Reply) {
         self.outputs.push_back(Output::Reply(reply));
-    }
-
-    fn end(&mut self, reply: Reply) {
-        if !self.is_closed() {
-            self.say(reply);
-            self.outputs.push_back(Output::Close);
-            self.state = State::Closed;
-            self.wake_at = Time::NEVER;
-        }
     }
 
     /// Says no to a command that is wrong in itself; too many of these end the session.

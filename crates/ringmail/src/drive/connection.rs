@@ -68,8 +68,19 @@ pub struct Setting {
     pub clock: Clock,
     /// The session's name: the token in its replies.
     pub token: u64,
-    /// Becomes true when the service stops.
-    pub stop: watch::Receiver<bool>,
+    /// Whether the service stops.
+    pub stop: watch::Receiver<Stop>,
+}
+
+/// Whether the service stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It does not.
+    No,
+    /// In order: content that is on its way is still taken.
+    InOrder,
+    /// At once: every session has its last word.
+    AtOnce,
 }
 
 /// Serves one connection to its end; gives the session for the log.
@@ -82,11 +93,16 @@ pub async fn serve<D: Desk>(
     let mut session = Session::new(setting.parameters.clone(), now());
     let (mut input, mut used) = (Vec::<u8>::new(), 0);
     let (mut content, mut out) = (Vec::new(), Vec::new());
-    let (mut stop, mut told) = (setting.stop.clone(), false);
+    let (mut stop, mut told) = (setting.stop.clone(), Stop::No);
     loop {
-        if !told && *stop.borrow() {
-            told = true;
-            session.stop();
+        let stops = *stop.borrow();
+        if stops != told {
+            told = stops;
+            match stops {
+                Stop::No => {}
+                Stop::InOrder => session.stop(now()),
+                Stop::AtOnce => session.cut(),
+            }
         }
         let read = session.receive(&input[used..], &mut content, now());
         used += read;
@@ -116,7 +132,7 @@ pub async fn serve<D: Desk>(
                     session.answer(answer, now());
                 }
                 Output::Ask(Question::Commit) => {
-                    send(&mut *stream, &mut out, &mut session, &setting.clock).await?;
+                    send(&mut *stream, &mut out, &mut session, setting).await?;
                     let (answer, token) = desk.commit(&session, &mut content).await;
                     content.clear();
                     session.answer(answer, now());
@@ -128,7 +144,7 @@ pub async fn serve<D: Desk>(
                 }
                 Output::Ask(Question::StartTls) => session.answer(setting.can_shake(), now()),
                 Output::StartTls => {
-                    send(&mut *stream, &mut out, &mut session, &setting.clock).await?;
+                    send(&mut *stream, &mut out, &mut session, setting).await?;
                     stream = match shake(stream, setting, desk).await {
                         Some(stream) => stream,
                         None => return Ok(session),
@@ -153,7 +169,7 @@ pub async fn serve<D: Desk>(
         if busy {
             continue;
         }
-        send(&mut *stream, &mut out, &mut session, &setting.clock).await?;
+        send(&mut *stream, &mut out, &mut session, setting).await?;
         if used == input.len() {
             input.clear();
             used = 0;
@@ -174,7 +190,7 @@ pub async fn serve<D: Desk>(
                 Err(_) => session.wake(now()),
             },
             // Of a smtpd that ends without a word nothing is heard here: its sessions end with it.
-            Ok(()) = stop.changed(), if !told => {}
+            Ok(()) = stop.changed() => {}
         }
     }
 }
@@ -195,7 +211,8 @@ async fn shake<D: Desk>(
     setting: &Setting,
     desk: &mut D,
 ) -> Option<Box<dyn Stream>> {
-    match setting.tls.as_ref()?.accept(stream).await {
+    let shaking = setting.tls.as_ref()?.accept(stream);
+    match unless_stopped(setting, shaking).await {
         Ok((stream, agreed)) => {
             desk.shook_hands(Ok(agreed));
             Some(stream)
@@ -207,26 +224,47 @@ async fn shake<D: Desk>(
     }
 }
 
+/// Waits for something that the peer has a part in. When the service stops he has a short time left for it.
+async fn unless_stopped<T>(
+    setting: &Setting,
+    what: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let mut stop = setting.stop.clone();
+    let stopped = async {
+        // Of a smtpd that ends without a word nothing is heard here.
+        if stop.wait_for(|stop| *stop != Stop::No).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(mail::limits::SERVER_STOP_WAIT).await;
+    };
+    tokio::select! {
+        // What can be done at once is: nothing is waited for then.
+        biased;
+        done = what => done,
+        () = stopped => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
 /// Sends what was said; a peer that does not take it in time is left.
 async fn send(
     stream: &mut dyn Stream,
     out: &mut Vec<u8>,
     session: &mut Session,
-    clock: &Clock,
+    setting: &Setting,
 ) -> io::Result<()> {
     if out.is_empty() {
         return Ok(());
     }
     let wait = mail::limits::SERVER_COMMAND_WAIT;
-    let sent = tokio::time::timeout(wait, async {
+    let sent = unless_stopped(setting, async {
         stream.write_all(out).await?;
         // Under TLS what was written may still be here.
         stream.flush().await
     });
-    let sent = sent.await;
+    let sent = tokio::time::timeout(wait, sent).await;
     out.clear();
     if sent.is_err() {
-        session.wake(Time::from_micros(clock.now_micros()));
+        session.wake(Time::from_micros(setting.clock.now_micros()));
         return Err(io::ErrorKind::TimedOut.into());
     }
     sent.unwrap_or(Ok(()))
@@ -264,10 +302,19 @@ mod tests {
         crate::role::in_event_loop(async {
             let (mut server, mut client) = dial::narrow(2000).await?;
             let mut session = Session::new(Parameters::default(), Time::from_micros(0));
-            let (mut out, clock) = (vec![b'x'; 20_000], Clock::start());
+            let (_stops, stop) = watch::channel(Stop::No);
+            let setting = Setting {
+                parameters: Parameters::default(),
+                hostname: "mx.a.test".into(),
+                tls: None,
+                clock: Clock::start(),
+                token: 1,
+                stop,
+            };
+            let mut out = vec![b'x'; 20_000];
             let mut heard = vec![0; out.len()];
             let said = async {
-                send(&mut *server, &mut out, &mut session, &clock).await?;
+                send(&mut *server, &mut out, &mut session, &setting).await?;
                 // Now it waits for the peer, who waits for all that was said.
                 std::future::pending::<io::Result<usize>>().await
             };

@@ -63,6 +63,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("room", "whether new mail is taken"),
     ("rule", "the rule that decided; `explain rcpt` says more"),
     ("session", "the session's name: the token in its refusals"),
+    ("silent_s", "for how many seconds it said nothing"),
     ("size_bytes", "octets of content"),
     ("spool", "the spool's folder"),
     ("status", "the enhanced status code (RFC 3463)"),

@@ -113,7 +113,8 @@ fn start(
         return Told::Failed(role, Errno::BUSY.raw_os_error());
     }
     let ids = users.of_role(role);
-    let mut child = match sys::process::start_role(&["role", role.name()], birth.as_fd(), Some(ids)) {
+    let mut child = match sys::process::start_role(&["role", role.name()], birth.as_fd(), Some(ids))
+    {
         Ok(child) => child,
         Err(error) => return failed(error),
     };

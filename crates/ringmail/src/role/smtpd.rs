@@ -13,7 +13,7 @@ use crate::config::{Config, Limits};
 use crate::drive::arrow::{self, Receiver};
 use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
-use crate::drive::connection::{self, Setting};
+use crate::drive::connection::{self, Setting, Stop};
 use crate::drive::edge::{Door, Doors, Stream};
 use crate::drive::tls::Tls;
 use crate::drive::under_way::UnderWay;
@@ -37,8 +37,11 @@ use tokio::sync::watch;
 /// up and sends again (RFC 1047); RFC 5321 §4.5.3.2.6 lets it wait ten minutes, many wait five or fewer.
 const ANSWER_WAIT: Duration = Duration::from_mins(1);
 
-/// How long sessions that are in content may go on when the service stops; all others are told at once.
-const STOP_WAIT: Duration = Duration::from_secs(5);
+/// How long sessions whose content still comes may go on when the service stops; one whose content does not, and all others,
+/// are told before.
+const STOP_WAIT: Duration = Duration::from_mins(1);
+/// How long the last words of those that went on for so long may take.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
 
 /// An answer of queue, and the file that may come with it.
 type Answered = (FromQueue, Option<OwnedFd>);
@@ -63,8 +66,8 @@ struct Shared {
     tokens: Cell<u64>,
     room: Cell<bool>,
     sessions: Rc<UnderWay>,
-    /// Becomes true when the service stops.
-    stop: watch::Sender<bool>,
+    /// Whether the service stops.
+    stop: watch::Sender<Stop>,
 }
 
 /// The role's story: orders, arrows and listeners in; then sessions until it is told to stop.
@@ -107,7 +110,7 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
             (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, _, Some(shared)) => {
-                shared.stop().await;
+                shared.stop(&birth).await;
                 break;
             }
             (ToRole::Stop, ..) => break,
@@ -139,7 +142,7 @@ impl Shared {
             tokens: Cell::new(clock.now_micros()),
             room: Cell::new(true),
             sessions: Rc::default(),
-            stop: watch::Sender::new(false),
+            stop: watch::Sender::new(Stop::No),
         }
     }
 
@@ -156,11 +159,23 @@ impl Shared {
     }
 
     /// Takes no new sessions, tells those that are open, and waits for them: content that is on its way is still
-    /// taken and answered, for who hears nothing of it sends it again.
-    async fn stop(&self) {
+    /// taken and answered, for who hears nothing of it sends it again. Told once more to stop, it waits no longer.
+    async fn stop(&self, birth: &Birth) {
         self.close_doors();
-        self.stop.send_replace(true);
-        self.sessions.finish(STOP_WAIT).await;
+        self.stop.send_replace(Stop::InOrder);
+        let told_again = async {
+            while let Ok(Some((order, _))) = birth.orders().await {
+                if matches!(order, ToRole::Stop) {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = self.sessions.finish(STOP_WAIT) => {}
+            () = told_again => {}
+        }
+        self.stop.send_replace(Stop::AtOnce);
+        self.sessions.finish(LAST_WORDS_WAIT).await;
     }
 
     /// Hears which certificates there are, before more orders: who is told that we serve may rely on them. New sessions

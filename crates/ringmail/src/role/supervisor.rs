@@ -32,7 +32,6 @@ use from_root::Brings;
 use mail::Time;
 use nursery::Born;
 use reload::{Asker, Reloading};
-use rustix::process::Signal;
 use sd_notify::NotifyState;
 use secrets::Secret;
 use std::collections::BTreeMap;
@@ -46,6 +45,7 @@ use std::time::Duration;
 use sys::sandbox::calls::TRAPPED;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::Instant;
 use trial::Trial;
@@ -59,7 +59,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A role that lived this long had a good life: the next pause is the shortest.
 const GOOD_LIFE: Duration = Duration::from_secs(10);
-/// How long smtpd, and then the others, may take to end in order.
+/// How long smtpd may take to end in order: content that comes is taken, for a minute at most.
+const SESSIONS_STOP_WAIT: Duration = Duration::from_secs(70);
+/// How long the others may then, and smtpd when the service was told to stop once more.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// How long admin may take to write down the last events after that.
@@ -160,6 +162,21 @@ struct Supervisor {
     last_reload: Option<(Time, String)>,
 }
 
+/// What the service is told to stop by.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    async fn told_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
+
 /// Runs until it is told to stop by SIGTERM or SIGINT, or cannot go on.
 pub async fn run(
     start: Start,
@@ -171,17 +188,16 @@ pub async fn run(
         from_root,
     }: root::Ready,
 ) -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
     let _hold = hold;
     if start.configuration.len() > CONFIGURATION_OCTETS {
         return Err(io::Error::other(
             "the configuration file is larger than 128 KiB",
         ));
     }
-    let (mut term, mut int) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
+    let mut signals = Signals {
+        term: signal(SignalKind::terminate())?,
+        int: signal(SignalKind::interrupt())?,
+    };
     let mut child_ended = signal(SignalKind::child())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let (happened, mut happens) = channel(WORDS_WAITING);
@@ -234,7 +250,7 @@ pub async fn run(
             let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         }
         if let Err(error) = supervisor.bury().and_then(|()| supervisor.start_due()) {
-            supervisor.stop(&mut happens).await;
+            supervisor.stop(&mut happens, &mut signals).await;
             return Err(error);
         }
         supervisor.go_on_trying();
@@ -257,20 +273,19 @@ pub async fn run(
         let round = supervisor.rounds.next();
         let next = next.map_or(round, |next| next.min(round));
         tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
+            () = signals.told_to_stop() => break,
             _ = child_ended.recv() => {}
             _ = hangup.recv() => supervisor.reload(&Asker::Nobody),
             Some(happened) = happens.recv() => {
                 if let Some(FromRole::Hopeless(why)) = supervisor.heard(happened) {
-                    supervisor.stop(&mut happens).await;
+                    supervisor.stop(&mut happens, &mut signals).await;
                     return Err(io::Error::other(why));
                 }
             }
             () = tokio::time::sleep_until(next) => {}
         }
     }
-    supervisor.stop(&mut happens).await;
+    supervisor.stop(&mut happens, &mut signals).await;
     Ok(())
 }
 
@@ -423,11 +438,17 @@ impl Supervisor {
         }
     }
 
-    /// Asks all roles to end; those that do not are ended.
-    async fn stop(&mut self, happens: &mut Receiver<Happened>) {
+    /// Asks all roles to end; those that do not are ended. Who is told to stop once more waits for no content.
+    async fn stop(&mut self, happens: &mut Receiver<Happened>, signals: &mut Signals) {
         let _ = sd_notify::notify(&[NotifyState::Stopping]);
         // Who takes mail in goes first, and its sessions still find policy and queue; who keeps it goes last, so that
         // every answer finds its way; and admin when all of them are gone, so that their last events are kept.
+        let in_order = Instant::now() + SESSIONS_STOP_WAIT;
+        self.tell(Role::Smtpd, &ToRole::Stop, None);
+        tokio::select! {
+            () = self.see_end(&[Role::Smtpd], happens, in_order) => {}
+            () = signals.told_to_stop() => {}
+        }
         self.tell(Role::Smtpd, &ToRole::Stop, None);
         self.see_end(&[Role::Smtpd], happens, Instant::now() + STOP_WAIT)
             .await;
@@ -484,6 +505,7 @@ impl Supervisor {
 fn is_fault(status: ExitStatus) -> bool {
     /// How a Rust program ends that panicked.
     const PANICKED: i32 = 101;
+    use rustix::process::Signal;
     const FAULTS: [Signal; 6] = [
         Signal::ILL,
         Signal::ABORT,

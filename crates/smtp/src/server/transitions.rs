@@ -58,7 +58,7 @@ const STATES: [Reach; 17] = [
     }),
     ("content, stopping", |d| {
         d.content();
-        d.session.stop();
+        d.session.stop(NOW);
     }),
     ("closed", |d| {
         d.ready();
@@ -80,7 +80,7 @@ enum Comes {
     Does(fn(&mut Desk)),
 }
 
-const COMING: [(&str, Comes); 42] = [
+const COMING: [(&str, Comes); 43] = [
     ("EHLO c", Comes::Line("EHLO c.test")),
     ("EHLO", Comes::Line("EHLO")),
     ("HELO c", Comes::Line("HELO c.test")),
@@ -167,7 +167,8 @@ const COMING: [(&str, Comes); 42] = [
         Comes::Does(|d| d.session.wake(NOW + limits::SERVER_COMMAND_WAIT)),
     ),
     ("hands are shaken", Comes::Does(|d| d.session.secured(NOW))),
-    ("the service stops", Comes::Does(|d| d.session.stop())),
+    ("the service stops", Comes::Does(|d| d.session.stop(NOW))),
+    ("the stop waits no longer", Comes::Does(|d| d.session.cut())),
 ];
 
 /// Refusals that any question may be answered with.
