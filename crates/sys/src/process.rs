@@ -94,13 +94,10 @@ fn check_long(result: libc::c_long) -> io::Result<()> {
 /// close-on-exec from here on.
 pub fn sockets_of_the_manager() -> Vec<OwnedFd> {
     static TAKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
-    let number = |name: &str| std::env::var(name).ok()?.parse::<RawFd>().ok();
-    let ours = number("LISTEN_PID").is_some_and(|pid| pid.unsigned_abs() == std::process::id());
-    let count = number("LISTEN_FDS").filter(|count| (0..=SOCKETS_MAX).contains(count));
-    if !ours || TAKEN.swap(true, std::sync::atomic::Ordering::SeqCst) {
+    if TAKEN.swap(true, std::sync::atomic::Ordering::SeqCst) {
         return Vec::new();
     }
-    let fds = BIRTH_FD..BIRTH_FD + count.unwrap_or(0);
+    let fds = BIRTH_FD..BIRTH_FD + sockets_named();
     fds.filter_map(|fd| {
         // SAFETY: fcntl with F_SETFD touches no memory; it fails where the descriptor is not open.
         if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
@@ -110,6 +107,23 @@ pub fn sockets_of_the_manager() -> Vec<OwnedFd> {
         Some(unsafe { OwnedFd::from_raw_fd(fd) })
     })
     .collect()
+}
+
+/// Closes whatever descriptors this process was started with, but for the first three and the sockets that a service manager
+/// opened for us: nobody meant them for us. Before anything is opened, for it closes that too.
+pub fn close_inherited() {
+    let ours = u32::try_from(BIRTH_FD + sockets_named()).unwrap_or(u32::MAX);
+    // SAFETY: the call takes numbers; nothing of ours is open yet, so that nobody owns what is closed. Kernels before
+    // 5.9 have no such call, and those descriptors stay.
+    unsafe { libc::syscall(libc::SYS_close_range, ours, u32::MAX, 0) };
+}
+
+/// How many sockets a service manager says that it opened for us.
+fn sockets_named() -> RawFd {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<RawFd>().ok();
+    let ours = number("LISTEN_PID").is_some_and(|pid| pid.unsigned_abs() == std::process::id());
+    let count = number("LISTEN_FDS").filter(|count| ours && (0..=SOCKETS_MAX).contains(count));
+    count.unwrap_or(0)
 }
 
 /// Most sockets that are taken from a service manager.

@@ -17,6 +17,8 @@ const FILES_MAX: u64 = 65_536;
 pub fn run(path: &Path) -> u8 {
     match read(path) {
         Ok(loaded) => {
+            // Now: the configuration may have been one of them.
+            sys::process::close_inherited();
             if let Some(hidden) = gateway::open_relay(&loaded.config.policy) {
                 eprintln!("ringmail: {hidden}\n  = {}", hidden.advice());
                 return NO;

@@ -41,6 +41,11 @@ const LAYERS: &str = "\
 | 6.7, 6.10 | 4, 5 | signals and abstract sockets | seccomp refuses signals; abstract sockets are those of the namespace |
 | 6.12 and later | 6 and more | UDP ports, in all versions up to 9 | relay alone may use UDP |
 
+The supervisor is no role: what it does follows from files and from the roles' fixed words. Where launch starts the roles it is
+a user without a capability, bounded in memory, and a filter refuses it programs, processes, namespaces, mounts, other
+processes' memory and the kernel's rarer subsystems; where it starts them itself, as a plain user, it has no filter, for roles
+would inherit it. launch keeps the right to become others, and a filter refuses it root.
+
 A container engine whose own filter refuses `unshare` takes the namespaces away; all other layers stand.
 
 ";

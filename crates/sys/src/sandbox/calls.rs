@@ -108,7 +108,74 @@ pub(crate) fn refuse_root() -> io::Result<()> {
     let some = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0);
     let some = some.and_then(|some| SeccompRule::new(vec![some]));
     rules.insert(libc::SYS_setgroups, vec![some.map_err(io::Error::other)?]);
-    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    refuse(rules, libc::EPERM)
+}
+
+/// Refuses what a process never does that starts no other, and what nobody needs who looks after others: programs,
+/// processes, namespaces, mounts, other processes' memory, keys and other subsystems of the kernel. Threads may be started.
+pub fn start_nothing() -> io::Result<()> {
+    const NEVER: [libc::c_long; 38] = [
+        libc::SYS_acct,
+        libc::SYS_add_key,
+        libc::SYS_bpf,
+        libc::SYS_chroot,
+        libc::SYS_delete_module,
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_finit_module,
+        libc::SYS_fsopen,
+        libc::SYS_init_module,
+        libc::SYS_io_uring_enter,
+        libc::SYS_io_uring_register,
+        libc::SYS_io_uring_setup,
+        libc::SYS_kcmp,
+        libc::SYS_kexec_load,
+        libc::SYS_keyctl,
+        libc::SYS_mount,
+        libc::SYS_mount_setattr,
+        libc::SYS_move_mount,
+        libc::SYS_name_to_handle_at,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_open_tree,
+        libc::SYS_perf_event_open,
+        libc::SYS_personality,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_pivot_root,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_ptrace,
+        libc::SYS_quotactl,
+        libc::SYS_reboot,
+        libc::SYS_request_key,
+        libc::SYS_setns,
+        libc::SYS_swapoff,
+        libc::SYS_swapon,
+        libc::SYS_umount2,
+        libc::SYS_unshare,
+        libc::SYS_userfaultfd,
+    ];
+    let thread = libc::CLONE_THREAD.unsigned_abs();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = NEVER
+        .into_iter()
+        .map(|number| (number, Vec::new()))
+        .collect();
+    let fork = rule(&[Argument::Bits(0, thread, 0)]).map_err(io::Error::other)?;
+    rules.insert(libc::SYS_clone, vec![fork]);
+    #[cfg(target_arch = "x86_64")]
+    for number in [libc::SYS_fork, libc::SYS_vfork] {
+        rules.insert(number, Vec::new());
+    }
+    refuse(rules, libc::EPERM)?;
+    // Its flags lie in memory, where a filter cannot look. The C library does with clone then.
+    refuse(
+        BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
+        libc::ENOSYS,
+    )
+}
+
+/// Refuses these calls with this error in all threads, and allows everything else.
+fn refuse(rules: BTreeMap<i64, Vec<SeccompRule>>, error: libc::c_int) -> io::Result<()> {
+    let refuse = SeccompAction::Errno(error.unsigned_abs());
     let arch = std::env::consts::ARCH
         .try_into()
         .map_err(io::Error::other)?;

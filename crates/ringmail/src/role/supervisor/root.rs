@@ -18,6 +18,9 @@ use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use sys::identity::Standing;
 
+/// Memory of a supervisor that starts nothing itself: texts of a configuration, what waits to be said, no more.
+const DATA_OCTETS: u64 = 256 * 1024 * 1024;
+
 /// All that is had before the supervisor begins.
 pub struct Ready {
     /// The spool is ours.
@@ -66,6 +69,7 @@ pub fn get_ready(config: &Config) -> io::Result<Ready> {
     let from_root = listeners::unix_socket(&config.reload_socket())?;
     let launch = Launch::start_as_root(&users)?;
     close(Some(users.supervisor))?;
+    confine()?;
     Ok(Ready {
         hold,
         listeners,
@@ -85,6 +89,17 @@ fn close(ids: Option<Ids>) -> io::Result<()> {
     sys::sandbox::hide()?;
     sys::sandbox::private_files();
     Ok(())
+}
+
+/// Takes from the supervisor what it does not need where launch starts the roles. One that starts them itself has to do
+/// whatever they do before they are closed.
+fn confine() -> io::Result<()> {
+    use sys::sandbox::{Limited, calls, limit};
+    limit(Limited::Data, DATA_OCTETS)?;
+    limit(Limited::Nproc, 0)?;
+    limit(Limited::Memlock, 0)?;
+    limit(Limited::Msgqueue, 0)?;
+    calls::start_nothing()
 }
 
 /// What root does before a running service is told of a new configuration.
