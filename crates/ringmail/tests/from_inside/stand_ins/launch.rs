@@ -5,7 +5,7 @@
 use super::random::Random;
 use super::supervisor::{arguments, children_of};
 use super::words;
-use crate::role::{FIRST_ID, Place};
+use crate::role::{FIRST_ID, LAUNCH_ID, Place, SUPERVISOR_ID};
 use ringmail::confine::users::{Ids, Users};
 use ringmail::ipc::launch::{Ask, RECORD_OCTETS, TOLD_OCTETS, Told};
 use ringmail::ipc::spawn::Role;
@@ -24,7 +24,7 @@ const RECORDS: u64 = 25;
 /// How long launch may take.
 const SOON: Duration = Duration::from_secs(10);
 /// Its own user; the roles' are [`FIRST_ID`] and those behind it.
-const OWN_ID: u32 = FIRST_ID + 20;
+const OWN_ID: u32 = LAUNCH_ID;
 
 pub fn look() -> Vec<String> {
     if !sys::identity::is_root() {
@@ -84,7 +84,7 @@ fn id_of(role: Role) -> u32 {
 fn users(change: impl FnOnce(&mut Users)) -> Users {
     let same = |id| Ids { uid: id, gid: id };
     let mut users = Users {
-        supervisor: same(FIRST_ID + 21),
+        supervisor: same(SUPERVISOR_ID),
         launch: same(OWN_ID),
         roles: Role::ALL.map(|role| (role, same(id_of(role)))).into(),
     };
