@@ -111,6 +111,11 @@ impl Place {
         self.people.extend(people);
     }
 
+    /// The process of somebody else.
+    pub fn victim(&self) -> u32 {
+        self.victim.id()
+    }
+
     /// In the words of an argument.
     fn people(&self) -> String {
         let one = |(name, child): &(&str, Child)| format!("{name}:{}:{}", child.id(), id_of(name));

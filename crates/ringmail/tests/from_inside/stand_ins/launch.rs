@@ -57,11 +57,7 @@ fn siege() -> Result<(), String> {
     }
     let (mut random, mut started) = (Random::new(0x1a0c4), 0);
     for _ in 0..LIVES {
-        let mut launch = Launched::start()?;
-        launch.put(&Ask::Users(users(|_| ())).encode(), &[])?;
-        if !launch.stands()? {
-            return Err("launch does not stand".into());
-        }
+        let mut launch = Launched::standing()?;
         for _ in 0..random.below(RECORDS) {
             if !launch.attack(&mut random)? {
                 break;
@@ -137,7 +133,7 @@ fn first_records() -> Vec<(Vec<u8>, bool)> {
 }
 
 /// launch as it is, and the supervisor's end of it.
-struct Launched {
+pub struct Launched {
     child: Child,
     socket: OwnedFd,
     /// Ends of the roles' births, so that they live.
@@ -155,6 +151,22 @@ impl Launched {
             socket,
             births,
         })
+    }
+
+    /// One that was told who everybody is, and has given root up.
+    pub fn standing() -> Result<Self, String> {
+        let launch = Self::start()?;
+        launch.put(&Ask::Users(users(|_| ())).encode(), &[])?;
+        if launch.stands()? {
+            Ok(launch)
+        } else {
+            Err("launch does not stand".into())
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Says something. launch may have ended.
