@@ -45,6 +45,8 @@ pub struct Program {
     folder: tempfile::TempDir,
     child: Option<Child>,
     by: By,
+    /// Whether it logs into a pipe, as it does where a service manager or a container engine keeps the log.
+    piped: bool,
 }
 
 /// Whether the program was compared with its sources; once a process is enough.
@@ -85,30 +87,36 @@ fn is_of_these_sources(binary: &Path) {
 impl Program {
     /// Writes a configuration with `{dir}` replaced by the program's own folder, and starts it.
     pub fn start(configuration: &str) -> Self {
-        Self::start_by(configuration, By::of_this_run(), |_| {})
+        Self::start_by(configuration, By::of_this_run(), false, |_| {})
     }
 
     /// The same, with files that its folder has before.
     pub fn start_with(configuration: &str, prepare: impl FnOnce(&Path)) -> Self {
-        Self::start_by(configuration, By::of_this_run(), prepare)
+        Self::start_by(configuration, By::of_this_run(), false, prepare)
     }
 
     /// The same by root, with users for its processes that only it sees: see [`crate::rooted`].
     pub fn start_by_root(configuration: &str) -> Self {
-        Self::start_by(configuration, By::Root, |_| {})
+        Self::start_by(configuration, By::Root, false, |_| {})
     }
 
     /// Both.
     pub fn start_by_root_with(configuration: &str, prepare: impl FnOnce(&Path)) -> Self {
-        Self::start_by(configuration, By::Root, prepare)
+        Self::start_by(configuration, By::Root, false, prepare)
     }
 
-    fn start_by(configuration: &str, by: By, prepare: impl FnOnce(&Path)) -> Self {
+    /// Both, and what it logs goes through a pipe: where that is a plain file, file sizes are not bounded.
+    pub fn start_by_root_into_a_pipe(configuration: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_by(configuration, By::Root, true, prepare)
+    }
+
+    fn start_by(configuration: &str, by: By, piped: bool, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let mut program = Self {
             folder,
             child: None,
             by,
+            piped,
         };
         let text = configuration.replace("{dir}", &program.folder().display().to_string());
         fs::write(program.config(), text).expect("a writable scratch folder");
@@ -134,7 +142,7 @@ impl Program {
 
     /// Starts it and waits until it says that it is ready.
     pub fn run(&mut self) {
-        let log = fs::File::options()
+        let mut log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.folder().join("log"))
@@ -145,11 +153,20 @@ impl Program {
             By::Container => rooted::command(self.folder(), Some(&contained())),
         };
         command.arg("--config").arg(self.config()).arg("run");
+        let written = log.try_clone().expect("a descriptor");
+        command.stderr(if self.piped {
+            Stdio::piped()
+        } else {
+            written.into()
+        });
         let mut child = command
             .stdout(Stdio::piped())
-            .stderr(log)
             .spawn()
             .expect("the program starts");
+        if let Some(mut said) = child.stderr.take() {
+            // Until nobody has the other end any more.
+            std::thread::spawn(move || std::io::copy(&mut said, &mut log));
+        }
         let out = child.stdout.take().expect("piped");
         self.child = Some(child);
         let (said, heard) = std::sync::mpsc::channel();

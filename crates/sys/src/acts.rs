@@ -1,6 +1,21 @@
 //! What a role must not do, done: for the tests from inside alone. Each act is one or two raw system calls, as somebody
 //! would make them who has taken a role over. The program is built without this file.
 
+mod files;
+mod images;
+mod network;
+mod processes;
+
+use files::{chmod_own, make, make_set_uid, node, open_device};
+use images::{execute, execute_memory, execute_own};
+use network::{
+    fast_open_by_option, fast_open_by_sendmmsg, fast_open_by_sendmsg, hear_fast_open, send_to,
+    socket, with_socket,
+};
+use processes::{
+    become_file_id, become_id, foreign_memory, fork, kill, many_descriptors, map, mount, pid,
+    proc_of, raise_limit, unshare,
+};
 use std::ffi::CString;
 use std::io;
 
@@ -13,12 +28,27 @@ pub struct Target {
     pub mail: CString,
     /// A folder that everybody may write to, and that is nobody's business.
     pub elsewhere: CString,
+    /// The folder that the role keeps files in; the spool, for one that keeps none.
+    pub own: CString,
     /// Another process.
     pub pid: i32,
     /// That process's user.
     pub uid: u32,
     /// A TCP port on loopback where somebody listens that nobody has business with.
     pub port: u16,
+    /// A process of each user of the service.
+    pub people: Vec<Person>,
+}
+
+/// A user of the service, and a process that runs as that user.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// Whose user it is.
+    pub name: String,
+    /// The process.
+    pub pid: i32,
+    /// The user.
+    pub uid: u32,
 }
 
 /// How an act went: nothing where it was done, and the system's number where it was refused.
@@ -26,8 +56,7 @@ pub type Went = Result<(), i32>;
 
 type Act = (&'static str, fn(&Target) -> Went);
 
-/// What an image that was executed ends with: the act was done.
-const DONE: &str = "exit 200";
+type ActOn = (&'static str, fn(&Person) -> Went);
 
 /// The system's answer to a call.
 fn call(number: libc::c_long, arguments: [usize; 6]) -> Result<usize, i32> {
@@ -67,183 +96,6 @@ fn below(folder: &CString, name: &str) -> CString {
     CString::new(octets).unwrap_or_default()
 }
 
-fn socket(family: libc::c_int, kind: libc::c_int, protocol: libc::c_int) -> Result<usize, i32> {
-    let number = |number: libc::c_int| number.unsigned_abs() as usize;
-    call(
-        libc::SYS_socket,
-        [number(family), number(kind), number(protocol), 0, 0, 0],
-    )
-}
-
-fn loopback(port: u16) -> libc::sockaddr_in {
-    libc::sockaddr_in {
-        sin_family: 2,
-        sin_port: port.to_be(),
-        sin_addr: libc::in_addr {
-            s_addr: u32::from_ne_bytes([127, 0, 0, 1]),
-        },
-        sin_zero: [0; 8],
-    }
-}
-
-fn with_socket(number: libc::c_long, port: u16) -> Went {
-    let fd = socket(libc::AF_INET, libc::SOCK_STREAM, 0)?;
-    let address = loopback(port);
-    let length = size_of::<libc::sockaddr_in>();
-    done(number, [fd, &raw const address as usize, length, 0, 0, 0])
-}
-
-fn send_to(kind: libc::c_int, flags: libc::c_int, port: u16) -> Went {
-    let fd = socket(libc::AF_INET, kind, 0)?;
-    let (address, octet) = (loopback(port), [b'x']);
-    let arguments = [
-        fd,
-        octet.as_ptr() as usize,
-        1,
-        flags.unsigned_abs() as usize,
-        &raw const address as usize,
-        size_of::<libc::sockaddr_in>(),
-    ];
-    done(libc::SYS_sendto, arguments)
-}
-
-fn execute(program: &std::ffi::CStr) -> Went {
-    let words = [
-        c"sh".as_ptr(),
-        c"-c".as_ptr(),
-        c"exit 200".as_ptr(),
-        std::ptr::null(),
-    ];
-    let none: [*const libc::c_char; 1] = [std::ptr::null()];
-    let arguments = [
-        program.as_ptr() as usize,
-        words.as_ptr() as usize,
-        none.as_ptr() as usize,
-        0,
-        0,
-        0,
-    ];
-    done(libc::SYS_execve, arguments)
-}
-
-fn execute_memory() -> Went {
-    let fd = call(libc::SYS_memfd_create, [path(c"x"), 0, 0, 0, 0, 0])?;
-    let script = format!("#!/bin/sh\n{DONE}\n");
-    call(
-        libc::SYS_write,
-        [fd, script.as_ptr() as usize, script.len(), 0, 0, 0],
-    )?;
-    let words = [c"x".as_ptr(), std::ptr::null()];
-    let none: [*const libc::c_char; 1] = [std::ptr::null()];
-    let flags = libc::AT_EMPTY_PATH.unsigned_abs() as usize;
-    let arguments = [
-        fd,
-        path(c""),
-        words.as_ptr() as usize,
-        none.as_ptr() as usize,
-        flags,
-        0,
-    ];
-    done(libc::SYS_execveat, arguments)
-}
-
-fn fork() -> Went {
-    let pid = call(
-        libc::SYS_clone,
-        [libc::SIGCHLD.unsigned_abs() as usize, 0, 0, 0, 0, 0],
-    )?;
-    if pid == 0 {
-        let _ = call(libc::SYS_exit_group, none());
-    }
-    Ok(())
-}
-
-fn map(protection: libc::c_int, octets: usize) -> Result<usize, i32> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    let flags = flags.unsigned_abs() as usize;
-    let protection = protection.unsigned_abs() as usize;
-    call(
-        libc::SYS_mmap,
-        [0, octets, protection, flags, usize::MAX, 0],
-    )
-}
-
-fn raise_limit() -> Went {
-    let old = rustix::process::getrlimit(rustix::process::Resource::Nproc);
-    let new = libc::rlimit64 {
-        rlim_cur: 1 << 20,
-        rlim_max: 1 << 20,
-    };
-    // Where it is not bounded yet there is nothing to raise: that it is not is what was to be shown.
-    if old.maximum.is_none_or(|most| most >= 1 << 20) {
-        return Ok(());
-    }
-    let resource = libc::RLIMIT_NPROC as usize;
-    done(
-        libc::SYS_prlimit64,
-        [0, resource, &raw const new as usize, 0, 0, 0],
-    )
-}
-
-/// More than a role has whose work has nothing to do with sessions.
-const DESCRIPTORS: usize = 9000;
-
-fn many_descriptors() -> Went {
-    for _ in 0..DESCRIPTORS {
-        let duplicate = libc::F_DUPFD_CLOEXEC.unsigned_abs() as usize;
-        call(libc::SYS_fcntl, [0, duplicate, 0, 0, 0, 0])?;
-    }
-    Ok(())
-}
-
-fn unshare(flags: libc::c_int) -> Went {
-    done(
-        libc::SYS_unshare,
-        [flags.unsigned_abs() as usize, 0, 0, 0, 0, 0],
-    )
-}
-
-fn become_uid(number: libc::c_long, uid: u32, arguments: usize) -> Went {
-    let mut all = none();
-    all[..arguments].fill(uid as usize);
-    done(number, all)
-}
-
-fn foreign_memory(target: &Target) -> Went {
-    let mut octet = [0_u8];
-    let local = [libc::iovec {
-        iov_base: octet.as_mut_ptr().cast(),
-        iov_len: 1,
-    }];
-    let remote = [libc::iovec {
-        iov_base: std::ptr::dangling_mut::<libc::c_void>(),
-        iov_len: 1,
-    }];
-    let pid = target.pid.unsigned_abs() as usize;
-    let (local, remote) = (local.as_ptr() as usize, remote.as_ptr() as usize);
-    match done(libc::SYS_process_vm_readv, [pid, local, 1, remote, 1, 0]) {
-        // We may look, there is just nothing at that address.
-        Err(libc::EFAULT) => Ok(()),
-        other => other,
-    }
-}
-
-fn proc_of(target: &Target) -> Went {
-    let path = CString::new(format!("/proc/{}/mem", target.pid)).unwrap_or_default();
-    open(path.as_ptr(), libc::O_RDONLY)
-}
-
-fn pid(target: &Target) -> usize {
-    target.pid.unsigned_abs() as usize
-}
-
-fn mount() -> Went {
-    done(
-        libc::SYS_mount,
-        [path(c"none"), path(c"/"), path(c"tmpfs"), 0, 0, 0],
-    )
-}
-
 /// A pointer that is nobody's: a call that is let so far says EFAULT or EINVAL, and was let.
 fn probe(number: libc::c_long, arguments: [usize; 6]) -> Went {
     match done(number, arguments) {
@@ -252,10 +104,11 @@ fn probe(number: libc::c_long, arguments: [usize; 6]) -> Went {
     }
 }
 
-/// All acts, by name.
-pub const ACTS: &[Act] = &[
+/// Acts that are aimed at nobody of the service, by name.
+const ACTS: &[Act] = &[
     ("execve", |_| execute(c"/bin/sh")),
     ("execveat a memfd", |_| execute_memory()),
+    ("execute a file of its own", execute_own),
     ("fork", |_| fork()),
     ("open /etc/passwd", |_| {
         open(c"/etc/passwd".as_ptr(), libc::O_RDONLY)
@@ -294,45 +147,19 @@ pub const ACTS: &[Act] = &[
             [
                 path(c"/etc"),
                 AT_FDCWD,
-                below(&t.spool, "/link").as_ptr() as usize,
+                below(&t.own, "/link").as_ptr() as usize,
                 0,
                 0,
                 0,
             ],
         )
     }),
-    ("make a device", |t| {
-        done(
-            libc::SYS_mknodat,
-            [
-                AT_FDCWD,
-                below(&t.spool, "/null").as_ptr() as usize,
-                0o20666,
-                0x103,
-                0,
-                0,
-            ],
-        )
-    }),
-    ("make a fifo", |t| {
-        done(
-            libc::SYS_mknodat,
-            [
-                AT_FDCWD,
-                below(&t.spool, "/fifo").as_ptr() as usize,
-                0o10666,
-                0,
-                0,
-                0,
-            ],
-        )
-    }),
-    ("chmod", |t| {
-        done(
-            libc::SYS_fchmodat,
-            [AT_FDCWD, t.spool.as_ptr() as usize, 0o4777, 0, 0, 0],
-        )
-    }),
+    ("make a device", |t| node(t, "/null", libc::S_IFCHR)),
+    ("make a fifo", |t| node(t, "/fifo", libc::S_IFIFO)),
+    ("open a device of its folder", open_device),
+    ("make a set-uid file", |t| make_set_uid(t, libc::S_ISUID)),
+    ("make a set-gid file", |t| make_set_uid(t, libc::S_ISGID)),
+    ("chmod its own file", chmod_own),
     ("open_by_handle_at", |_| {
         probe(libc::SYS_open_by_handle_at, [AT_FDCWD, 0, 0, 0, 0, 0])
     }),
@@ -381,6 +208,10 @@ pub const ACTS: &[Act] = &[
     ("fast open to a port of nobody's", |t| {
         send_to(libc::SOCK_STREAM, libc::MSG_FASTOPEN, t.port)
     }),
+    ("fast open by sendmsg", |t| fast_open_by_sendmsg(t.port)),
+    ("fast open by sendmmsg", |t| fast_open_by_sendmmsg(t.port)),
+    ("fast open by an option", |t| fast_open_by_option(t.port)),
+    ("hear fast open", |_| hear_fast_open()),
     ("send a datagram to anybody", |t| {
         send_to(libc::SOCK_DGRAM, 0, t.port)
     }),
@@ -391,9 +222,7 @@ pub const ACTS: &[Act] = &[
             [libc::PTRACE_SEIZE as usize, pid(t), 0, 0, 0, 0],
         )
     }),
-    ("kill another", |t| {
-        done(libc::SYS_kill, [pid(t), 0, 0, 0, 0, 0])
-    }),
+    ("kill another", |t| kill(t.pid)),
     ("tgkill another", |t| {
         done(
             libc::SYS_tgkill,
@@ -411,12 +240,16 @@ pub const ACTS: &[Act] = &[
         done(libc::SYS_pidfd_open, [pid(t), 0, 0, 0, 0, 0])
     }),
     ("process_vm_readv another", foreign_memory),
-    ("setuid 0", |_| become_uid(libc::SYS_setuid, 0, 1)),
-    ("setreuid 0", |_| become_uid(libc::SYS_setreuid, 0, 2)),
-    ("setresuid 0", |_| become_uid(libc::SYS_setresuid, 0, 3)),
-    ("setgid 0", |_| become_uid(libc::SYS_setgid, 0, 1)),
+    ("setuid 0", |_| become_id(libc::SYS_setuid, 0, 1)),
+    ("setreuid 0", |_| become_id(libc::SYS_setreuid, 0, 2)),
+    ("setresuid 0", |_| become_id(libc::SYS_setresuid, 0, 3)),
+    ("setfsuid 0", |_| become_file_id(libc::SYS_setfsuid, 0)),
+    ("setgid 0", |_| become_id(libc::SYS_setgid, 0, 1)),
+    ("setregid 0", |_| become_id(libc::SYS_setregid, 0, 2)),
+    ("setresgid 0", |_| become_id(libc::SYS_setresgid, 0, 3)),
+    ("setfsgid 0", |_| become_file_id(libc::SYS_setfsgid, 0)),
     ("setresuid another", |t| {
-        become_uid(libc::SYS_setresuid, t.uid, 3)
+        become_id(libc::SYS_setresuid, t.uid, 3)
     }),
     ("setgroups", |_| {
         done(
@@ -503,8 +336,31 @@ pub const ACTS: &[Act] = &[
     ("reboot", |_| probe(libc::SYS_reboot, none())),
 ];
 
+/// What is done to each of the people of the service, by its front; behind it stands whose process or user it is.
+const TO_PEOPLE: &[ActOn] = &[
+    ("kill ", |person| kill(person.pid)),
+    ("setresuid ", |person| {
+        become_id(libc::SYS_setresuid, person.uid, 3)
+    }),
+];
+
+/// The names of all acts, where these are the people of the service.
+pub fn names(people: &[&str]) -> Vec<String> {
+    let fixed = ACTS.iter().map(|(name, _)| (*name).to_owned());
+    let to_people = TO_PEOPLE
+        .iter()
+        .flat_map(|(front, _)| people.iter().map(move |person| format!("{front}{person}")));
+    fixed.chain(to_people).collect()
+}
+
 /// Does one.
 pub fn act(name: &str, target: &Target) -> Option<Went> {
-    let (_, act) = ACTS.iter().find(|(known, _)| *known == name)?;
-    Some(act(target))
+    if let Some((_, act)) = ACTS.iter().find(|(known, _)| *known == name) {
+        return Some(act(target));
+    }
+    TO_PEOPLE.iter().find_map(|(front, act)| {
+        let whose = name.strip_prefix(front)?;
+        let person = target.people.iter().find(|person| person.name == whose)?;
+        Some(act(person))
+    })
 }

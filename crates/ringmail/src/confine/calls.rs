@@ -101,6 +101,8 @@ const DGRAM: u32 = 2;
 const TYPE: u32 = !(0o2_000_000 | 0o4_000);
 const TCP: u32 = 6;
 const UDP: u32 = 17;
+/// Of a file that is made: it would make whoever executes it the role's user, where the role's mounts do not reach.
+const SET_ID: u32 = 0o6000;
 const FIONBIO: u32 = 0x5421;
 const F_GETFD: u32 = 1;
 const F_GETFL: u32 = 3;
@@ -346,9 +348,11 @@ pub const TABLE: &[Row] = &[
         "an LMTP server, in the folders that it sees",
     ),
     // Files.
-    any(
+    only(
         Who::Files,
         n::OPENAT,
+        "no set-uid, no set-gid",
+        &[Bits(3, SET_ID, 0)],
         "its folders; Landlock and the root say which",
     ),
     any(Who::Files, n::STATX, "what a file is"),

@@ -15,14 +15,38 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode};
-use sys::acts::{self, Target};
+use sys::acts::{self, Person, Target};
 use sys::identity::Ids;
 use sys::socket::Kind;
 
 /// The first of the roles' ids, where the test is root; no system gives ids there out.
 pub const FIRST_ID: u32 = 61_100;
+/// launch's.
+pub const LAUNCH_ID: u32 = FIRST_ID + 20;
+/// The supervisor's.
+pub const SUPERVISOR_ID: u32 = FIRST_ID + 21;
 /// Somebody else's.
 pub const VICTIM_ID: u32 = 61_150;
+
+/// All users of the service, by whose they are.
+pub fn people() -> impl Iterator<Item = &'static str> {
+    [SUPERVISOR, "launch"]
+        .into_iter()
+        .chain(Role::ALL.iter().map(|role| role.name()))
+}
+
+/// The user of one of them.
+fn id_of(person: &str) -> u32 {
+    let place = Role::ALL.iter().position(|role| role.name() == person);
+    match place {
+        Some(at) => FIRST_ID + u32::try_from(at).expect("few roles"),
+        None if person == SUPERVISOR => SUPERVISOR_ID,
+        None => LAUNCH_ID,
+    }
+}
+
+/// The names of files that acts make.
+const MADE: [&str; 6] = ["x", "link", "null", "fifo", "image", "device"];
 
 /// In the place of layers: the role as it is.
 const SEALED: &str = "sealed";
@@ -47,6 +71,7 @@ pub struct Run<'a> {
 pub struct Place {
     folder: tempfile::TempDir,
     victim: Child,
+    people: Vec<(&'static str, Child)>,
     listener: TcpListener,
     root: bool,
 }
@@ -69,18 +94,33 @@ impl Place {
             fs::set_permissions(&path, Permissions::from_mode(0o777)).expect("our own");
         }
         let root = sys::identity::is_root();
-        let mut victim = Command::new("sleep");
-        victim.arg("600");
-        if root {
-            victim.uid(VICTIM_ID).gid(VICTIM_ID);
-        }
         sys::process::raise_file_limit(100_000);
         Self {
             folder,
-            victim: victim.spawn().expect("sleep runs"),
+            victim: sleeper(root.then_some(VICTIM_ID)),
+            people: Vec::new(),
             listener: TcpListener::bind("127.0.0.1:0").expect("a free port"),
             root,
         }
+    }
+
+    /// Adds a process of each user of the service.
+    pub fn populate(&mut self) {
+        let root = self.root;
+        let people = people().map(|name| (name, sleeper(root.then(|| id_of(name)))));
+        self.people.extend(people);
+    }
+
+    /// The process of somebody else.
+    pub fn victim(&self) -> u32 {
+        self.victim.id()
+    }
+
+    /// In the words of an argument.
+    fn people(&self) -> String {
+        let one = |(name, child): &(&str, Child)| format!("{name}:{}:{}", child.id(), id_of(name));
+        let all: Vec<String> = self.people.iter().map(one).collect();
+        all.join(",")
     }
 
     /// Whether each role is another user here.
@@ -157,8 +197,7 @@ impl Place {
     }
 
     fn ids(&self, role: Role) -> Option<Ids> {
-        let at = Role::ALL.iter().position(|one| *one == role).unwrap_or(0);
-        let id = FIRST_ID + u32::try_from(at).expect("few roles");
+        let id = id_of(role.name());
         self.root.then_some(Ids { uid: id, gid: id })
     }
 
@@ -173,15 +212,14 @@ impl Place {
     /// Starts the role, lets it do the act, and waits.
     pub fn run(&self, run: &Run<'_>) -> Outcome {
         // What an act before made would be in the way.
-        for made in [
-            "elsewhere/x",
-            "spool/x",
-            "spool/link",
-            "spool/null",
-            "spool/fifo",
-            "mail/x",
-        ] {
-            let _ = fs::remove_file(self.folder.path().join(made));
+        for folder in ["elsewhere", "spool", "mail", "events"] {
+            let folder = self.folder.path().join(folder);
+            for made in MADE {
+                let _ = fs::remove_file(folder.join(made));
+            }
+            if self.root {
+                put_device(&folder.join("device"));
+            }
         }
         let (ours, theirs) = sys::socket::pair(Kind::SeqPacket).expect("sockets");
         let names: Vec<&str> = run.layers.iter().map(|layer| layer.name()).collect();
@@ -196,6 +234,7 @@ impl Place {
             run.act,
             &pid.to_string(),
             &port.to_string(),
+            &self.people(),
         ];
         let child = sys::process::start_role(&arguments, theirs.as_fd(), self.ids(run.role));
         drop(theirs);
@@ -219,8 +258,31 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        sys::process::kill(&mut self.victim);
-        let _ = self.victim.wait();
+        let people = self.people.iter_mut().map(|(_, child)| child);
+        for child in people.chain([&mut self.victim]) {
+            sys::process::kill(child);
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A process that does nothing, of this user.
+fn sleeper(user: Option<u32>) -> Child {
+    let mut command = Command::new("sleep");
+    command.arg("600");
+    if let Some(id) = user {
+        command.uid(id).gid(id);
+    }
+    command.spawn().expect("sleep runs")
+}
+
+/// Puts a device there that everybody may write to, whatever the umask: `/dev/null`. Where root may not, as in some
+/// containers, there is none.
+fn put_device(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    let mode = Mode::from_raw_mode(0o666);
+    if mknodat(CWD, path, FileType::CharacterDevice, mode, makedev(1, 3)).is_ok() {
+        fs::set_permissions(path, Permissions::from_mode(0o666)).expect("our own");
     }
 }
 
@@ -230,25 +292,41 @@ pub fn look_at_launch() -> Vec<String> {
         println!("left out: it takes root");
         return Vec::new();
     }
-    let expected = [
-        ("setresuid another", Outcome::Done),
-        ("setuid 0", Outcome::Refused(1)),
-        ("setreuid 0", Outcome::Refused(1)),
-        ("setresuid 0", Outcome::Refused(1)),
-        ("setgid 0", Outcome::Refused(1)),
-        ("setgroups", Outcome::Refused(1)),
-        ("mount", Outcome::Refused(1)),
-        ("chroot", Outcome::Refused(1)),
-        ("kill another", Outcome::Refused(1)),
-        ("ptrace another", Outcome::Refused(1)),
-        ("unshare mounts", Outcome::Refused(1)),
+    let mut expected = vec![
+        ("setresuid another".to_owned(), Outcome::Done),
+        ("setuid 0".to_owned(), Outcome::Refused(1)),
+        ("setreuid 0".to_owned(), Outcome::Refused(1)),
+        ("setresuid 0".to_owned(), Outcome::Refused(1)),
+        ("setgid 0".to_owned(), Outcome::Refused(1)),
+        ("setfsuid 0".to_owned(), Outcome::Refused(1)),
+        ("setregid 0".to_owned(), Outcome::Refused(1)),
+        ("setresgid 0".to_owned(), Outcome::Refused(1)),
+        ("setfsgid 0".to_owned(), Outcome::Refused(1)),
+        ("setgroups".to_owned(), Outcome::Refused(1)),
+        ("mount".to_owned(), Outcome::Refused(1)),
+        ("chroot".to_owned(), Outcome::Refused(1)),
+        ("kill another".to_owned(), Outcome::Refused(1)),
+        ("ptrace another".to_owned(), Outcome::Refused(1)),
+        ("unshare mounts".to_owned(), Outcome::Refused(1)),
     ];
-    let place = Place::new();
+    for person in people() {
+        // That is what it is for.
+        expected.push((format!("setresuid {person}"), Outcome::Done));
+        // Its own user's alone.
+        let kills = if person == "launch" {
+            Outcome::Done
+        } else {
+            Outcome::Refused(1)
+        };
+        expected.push((format!("kill {person}"), kills));
+    }
+    let mut place = Place::new();
+    place.populate();
     let mut wrong = Vec::new();
     for (act, expected) in expected {
         let (_ours, theirs) = sys::socket::pair(Kind::SeqPacket).expect("sockets");
         let pid = place.victim.id().to_string();
-        let arguments = ["role", "launch", "", act, &pid, "0"];
+        let arguments = ["role", "launch", "", &act, &pid, "0", &place.people()];
         let child = sys::process::start_role(&arguments, theirs.as_fd(), None);
         let status = child.expect("it starts").wait().expect("ours");
         let outcome = Outcome::of(status);
@@ -276,8 +354,8 @@ pub fn be(arguments: &[String]) -> ExitCode {
     }
     if arguments.first().is_some_and(|name| name == "launch") {
         let ids = Ids {
-            uid: FIRST_ID,
-            gid: FIRST_ID,
+            uid: LAUNCH_ID,
+            gid: LAUNCH_ID,
         };
         if sys::identity::become_launcher(ids).is_err() {
             return ExitCode::from(NOTHING);
@@ -336,12 +414,28 @@ fn act(arguments: &[String], spool: &Path) -> ExitCode {
 fn target(arguments: &[String], spool: &Path) -> Option<Target> {
     let text = |path: &Path| CString::new(path.to_str()?).ok();
     let dir = spool.parent()?;
+    let own = match arguments.first().and_then(|name| Role::from_name(name)) {
+        Some(Role::Local) => "mail",
+        Some(Role::Admin) => "events",
+        _ => "spool",
+    };
+    let person = |text: &str| {
+        let mut words = text.split(':');
+        Some(Person {
+            name: words.next()?.to_owned(),
+            pid: words.next()?.parse().ok()?,
+            uid: words.next()?.parse().ok()?,
+        })
+    };
+    let people = arguments.get(5)?.split(',').filter_map(person);
     Some(Target {
         spool: text(spool)?,
         mail: text(&dir.join("mail"))?,
         elsewhere: text(&dir.join("elsewhere"))?,
+        own: text(&dir.join(own))?,
         pid: arguments.get(3)?.parse().ok()?,
         uid: VICTIM_ID,
         port: arguments.get(4)?.parse().ok()?,
+        people: people.collect(),
     })
 }

@@ -4,6 +4,7 @@
 
 mod admin;
 mod events;
+mod hidden;
 mod keys;
 pub mod launch;
 mod local;
@@ -27,7 +28,7 @@ use sys::socket::{Kind, pair};
 pub type Look = fn() -> Vec<String>;
 
 /// The tests, by name.
-pub const TESTS: [(&str, Look); 9] = [
+pub const TESTS: [(&str, Look); 10] = [
     (
         "those_who_have_taken_over_smtpd_local_and_relay_get_nothing_from_queue",
         queue::look,
@@ -63,6 +64,10 @@ pub const TESTS: [(&str, Look); 9] = [
     (
         "who_has_taken_over_the_supervisor_gets_nothing_from_launch_but_roles_as_their_users",
         launch::look,
+    ),
+    (
+        "each_process_hides_and_makes_private_files_by_its_own_doing",
+        hidden::look,
     ),
 ];
 

@@ -5,7 +5,7 @@
 use super::random::Random;
 use super::supervisor::{arguments, children_of};
 use super::words;
-use crate::role::{FIRST_ID, Place};
+use crate::role::{FIRST_ID, LAUNCH_ID, Place, SUPERVISOR_ID};
 use ringmail::confine::users::{Ids, Users};
 use ringmail::ipc::launch::{Ask, RECORD_OCTETS, TOLD_OCTETS, Told};
 use ringmail::ipc::spawn::Role;
@@ -24,7 +24,7 @@ const RECORDS: u64 = 25;
 /// How long launch may take.
 const SOON: Duration = Duration::from_secs(10);
 /// Its own user; the roles' are [`FIRST_ID`] and those behind it.
-const OWN_ID: u32 = FIRST_ID + 20;
+const OWN_ID: u32 = LAUNCH_ID;
 
 pub fn look() -> Vec<String> {
     if !sys::identity::is_root() {
@@ -57,11 +57,7 @@ fn siege() -> Result<(), String> {
     }
     let (mut random, mut started) = (Random::new(0x1a0c4), 0);
     for _ in 0..LIVES {
-        let mut launch = Launched::start()?;
-        launch.put(&Ask::Users(users(|_| ())).encode(), &[])?;
-        if !launch.stands()? {
-            return Err("launch does not stand".into());
-        }
+        let mut launch = Launched::standing()?;
         for _ in 0..random.below(RECORDS) {
             if !launch.attack(&mut random)? {
                 break;
@@ -84,7 +80,7 @@ fn id_of(role: Role) -> u32 {
 fn users(change: impl FnOnce(&mut Users)) -> Users {
     let same = |id| Ids { uid: id, gid: id };
     let mut users = Users {
-        supervisor: same(FIRST_ID + 21),
+        supervisor: same(SUPERVISOR_ID),
         launch: same(OWN_ID),
         roles: Role::ALL.map(|role| (role, same(id_of(role)))).into(),
     };
@@ -137,7 +133,7 @@ fn first_records() -> Vec<(Vec<u8>, bool)> {
 }
 
 /// launch as it is, and the supervisor's end of it.
-struct Launched {
+pub struct Launched {
     child: Child,
     socket: OwnedFd,
     /// Ends of the roles' births, so that they live.
@@ -155,6 +151,22 @@ impl Launched {
             socket,
             births,
         })
+    }
+
+    /// One that was told who everybody is, and has given root up.
+    pub fn standing() -> Result<Self, String> {
+        let launch = Self::start()?;
+        launch.put(&Ask::Users(users(|_| ())).encode(), &[])?;
+        if launch.stands()? {
+            Ok(launch)
+        } else {
+            Err("launch does not stand".into())
+        }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Says something. launch may have ended.

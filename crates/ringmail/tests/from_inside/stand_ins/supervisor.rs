@@ -54,18 +54,8 @@ pub fn look() -> Vec<String> {
 fn siege(role: Role) -> Result<(), String> {
     let place = Place::new();
     let folder = place.folder();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-    let port = port.map_err(words)?.port();
-    let dir = folder.display();
-    let configuration = format!(
-        "hostname = \"mx.a.test\"\nspool = \"{dir}/spool\"\nruntime = \"{dir}/run\"\nsandbox = \"required\"\n\
-         [listen]\nmx = \"127.0.0.1:{port}\"\n[log]\nfolder = \"{dir}/events\"\n[dns]\nservers = [\"127.0.0.1:5353\"]\n\
-         [domain.\"a.test\"]\nusers = [\"ann\"]\naliases = {{ postmaster = \"ann\" }}\n\
-         deliver = \"maildir:{dir}/mail/{{user}}\"\n"
-    );
-    fs::write(folder.join("ringmail.toml"), configuration).map_err(words)?;
     fs::write(folder.join(TAKEN), role.name()).map_err(words)?;
-    let mut service = Service::start(&place)?;
+    let mut service = Service::prepared(&place)?;
     let went = service.watch(role);
     let said = fs::read_to_string(folder.join("said")).unwrap_or_default();
     let went = went.and_then(|()| service.ends());
@@ -78,13 +68,44 @@ fn siege(role: Role) -> Result<(), String> {
     })
 }
 
+/// Writes the configuration that it runs by.
+fn configure(place: &Place) -> Result<(), String> {
+    let folder = place.folder();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
+    let port = port.map_err(words)?.port();
+    let dir = folder.display();
+    let configuration = format!(
+        "hostname = \"mx.a.test\"\nspool = \"{dir}/spool\"\nruntime = \"{dir}/run\"\nsandbox = \"required\"\n\
+         [listen]\nmx = \"127.0.0.1:{port}\"\n[log]\nfolder = \"{dir}/events\"\n[dns]\nservers = [\"127.0.0.1:5353\"]\n\
+         [domain.\"a.test\"]\nusers = [\"ann\"]\naliases = {{ postmaster = \"ann\" }}\n\
+         deliver = \"maildir:{dir}/mail/{{user}}\"\n"
+    );
+    fs::write(folder.join("ringmail.toml"), configuration).map_err(words)
+}
+
 /// The supervisor's process, and its folder.
-struct Service<'a> {
+pub struct Service<'a> {
     child: Child,
     place: &'a Place,
 }
 
 impl<'a> Service<'a> {
+    /// With a configuration.
+    pub fn prepared(place: &'a Place) -> Result<Self, String> {
+        configure(place)?;
+        Self::start(place)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until all of it serves.
+    pub fn begins(&mut self) -> Result<(), String> {
+        self.serves(Instant::now())
+    }
+
     fn start(place: &'a Place) -> Result<Self, String> {
         let said = File::create(place.folder().join("said")).map_err(words)?;
         // By this: the user who it will be may not be able to reach where this program lies.

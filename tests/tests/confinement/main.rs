@@ -1,13 +1,17 @@
 //! What the kernel says of the processes that run, compared with the table of what each may do: idle, and in the middle of
 //! traffic; as a plain user starts the service, and as root does. And what happens where a layer cannot be had.
 
+mod process;
+mod starters;
+
+use process::{environment, is_hidden, limit, line, mounts, namespace};
 use ringmail::config::Config;
 use ringmail::confine::limits::{self, Limited};
 use ringmail::confine::{Layer, Reach};
 use ringmail::ipc::spawn::{Role, Situation};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,17 +31,34 @@ fn configuration(mx: u16, more: &str) -> String {
     )
 }
 
-/// A line of a file of `/proc/PID`, its words behind the name.
-fn line(pid: u32, file: &str, name: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
-    let words = lines.next().unwrap_or_default().trim_start_matches(':');
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
+/// What the kernel calls a limit.
+fn name_of(limited: Limited) -> &'static str {
+    match limited {
+        Limited::Nofile => "Max open files",
+        Limited::Nproc => "Max processes",
+        Limited::Data => "Max data size",
+        Limited::Memlock => "Max locked memory",
+        Limited::Fsize => "Max file size",
+        Limited::Msgqueue => "Max msgqueue size",
+        Limited::Sigpending => "Max pending signals",
+        Limited::Core => "Max core file size",
+        other => panic!("{other:?} is in the table, and has no name here"),
+    }
 }
 
-/// The namespace of a kind, as the kernel names it.
-fn namespace(pid: u32, kind: &str) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok()
+/// What is to be mounted in a role's root: itself, the folders that it keeps files in, those of sockets. Nothing in any of
+/// them is a program, a device or gives rights, and of the root and the sockets' folders nothing can be written to.
+fn mounts_of(reach: &Reach) -> BTreeMap<String, String> {
+    let mount = |path: &Path, first: &str| {
+        (
+            path.display().to_string(),
+            format!("{first},nosuid,nodev,noexec"),
+        )
+    };
+    let kept = reach.folders.iter().map(|path| mount(path, "rw"));
+    let passed = reach.sockets.iter().map(|path| mount(path, "ro"));
+    let root = [mount(Path::new("/"), "ro")];
+    root.into_iter().chain(passed).chain(kept).collect()
 }
 
 /// All that is not as it should be with a process of a role.
@@ -82,23 +103,28 @@ fn look(program: &Program, config: &Config, role: Role, pid: u32, by_root: bool)
         _ => "1",
     };
     expect("Threads", line(pid, "status", "Threads"), threads.into());
-    for (of, most) in limits::of(role) {
-        let (name, unit) = match of {
-            Limited::Nofile => ("Max open files", "files"),
-            Limited::Nproc => ("Max processes", "processes"),
-            Limited::Data => ("Max data size", "bytes"),
-            Limited::Memlock => ("Max locked memory", "bytes"),
-            _ => continue,
-        };
-        let is = line(pid, "limits", name);
-        let (soft, hard) = is
-            .trim_end_matches(unit)
-            .trim()
-            .split_once(' ')
-            .unwrap_or_default();
-        let at_most = |value: &str| value.parse::<u64>().is_ok_and(|value| value <= most);
-        let within = at_most(soft) && at_most(hard);
-        expect(name, if within { String::new() } else { is }, String::new());
+    expect("Umask", line(pid, "status", "Umask"), "0077".into());
+    expect("hidden", is_hidden(pid).to_string(), "true".into());
+    expect(
+        "environment",
+        format!("{:?}", environment(pid)),
+        "Some(0)".into(),
+    );
+    for (of, most) in limits::of(role).into_iter().chain([(Limited::Core, 0)]) {
+        // The log would be bounded.
+        if of == Limited::Fsize && !by_root {
+            continue;
+        }
+        let name = name_of(of);
+        let (soft, hard) = limit(pid, name);
+        // What whoever starts the service has less of stays less.
+        let before: u64 = limit(std::process::id(), name)
+            .1
+            .parse()
+            .unwrap_or(u64::MAX);
+        expect(name, hard, before.min(most).to_string());
+        let within = soft.parse::<u64>().is_ok_and(|soft| soft <= most);
+        expect(name, within.to_string(), "true".into());
     }
     if role == Role::Keys {
         expect("memory", unlocked(pid), "[]".into());
@@ -128,6 +154,8 @@ fn look(program: &Program, config: &Config, role: Role, pid: u32, by_root: bool)
             .map(|entry| entry.file_name().to_string_lossy().into_owned())
             .collect();
         expect("root", format!("{is:?}"), format!("{should:?}"));
+        let (is, should) = (mounts(pid), mounts_of(&reach));
+        expect("mounts", format!("{is:?}"), format!("{should:?}"));
     }
     let files = descriptors(pid);
     let odd = files
@@ -208,16 +236,22 @@ impl Drop for Stop<'_> {
 
 fn every_process_is_as_the_table_says(by_root: bool) {
     let port = free_port();
-    let text = configuration(port, "sandbox = \"required\"\n");
+    // local sees a folder of sockets too.
+    let text = configuration(port, "sandbox = \"required\"\n")
+        + "[domain.\"b.test\"]\nusers = [\"bob\"]\naliases = { postmaster = \"bob\" }\n\
+           deliver = \"lmtp:{dir}/sockets/lmtp\"\n";
+    let prepare = |folder: &Path| {
+        fs::create_dir(folder.join("sockets")).expect("writable");
+    };
     let program = if by_root {
-        Program::start_by_root(&text)
+        Program::start_by_root_into_a_pipe(&text, prepare)
     } else {
-        Program::start(&text)
+        Program::start_with(&text, prepare)
     };
     let config = Config::load(&program.config(), Situation::Run).expect("it is right");
     let look_at_all = || {
         let roles = program.roles();
-        let mut wrong = Vec::new();
+        let mut wrong = starters::look(&program, by_root);
         for role in Role::ALL {
             match roles.iter().find(|(name, _)| name == role.name()) {
                 Some((_, pid)) => wrong.extend(look(&program, &config, role, *pid, by_root)),
