@@ -21,8 +21,8 @@ const BY_ROOT: &[(&str, &str, &str)] = &[
     ("CapBnd", NONE, LAUNCHING),
     ("CapAmb", NONE, NONE),
     ("NoNewPrivs", "1", "1"),
-    ("Seccomp", "0", "2"),
-    ("Seccomp_filters", "0", "1"),
+    ("Seccomp", "2", "2"),
+    ("Seccomp_filters", "2", "1"),
     ("Threads", "1", "1"),
     ("Umask", "0077", "0077"),
     ("hidden", "true", "true"),
@@ -30,17 +30,27 @@ const BY_ROOT: &[(&str, &str, &str)] = &[
     ("namespaces", "", ""),
     ("Max core file size", "0", "0"),
     ("Max open files", AS_STARTED, AS_STARTED),
-    ("Max data size", AS_STARTED, AS_STARTED),
+    ("Max data size", "268435456", AS_STARTED),
     ("Max file size", AS_STARTED, AS_STARTED),
-    ("Max processes", AS_STARTED, AS_STARTED),
-    ("Max locked memory", AS_STARTED, AS_STARTED),
-    ("Max msgqueue size", AS_STARTED, AS_STARTED),
+    ("Max processes", "0", AS_STARTED),
+    ("Max locked memory", "0", AS_STARTED),
+    ("Max msgqueue size", "0", AS_STARTED),
     ("Max pending signals", AS_STARTED, AS_STARTED),
 ];
 
 /// Where a plain user starts it the supervisor differs by this, and there is no launch. Without the right to empty the
 /// bounding set it stays, and lets nothing through that is not there.
-const BY_A_USER: &[(&str, &str)] = &[("CapBnd", AS_STARTED)];
+///
+/// It starts the roles itself, who would inherit filters and bounds.
+const BY_A_USER: &[(&str, &str)] = &[
+    ("CapBnd", AS_STARTED),
+    ("Seccomp", "0"),
+    ("Seccomp_filters", "0"),
+    ("Max data size", AS_STARTED),
+    ("Max processes", AS_STARTED),
+    ("Max locked memory", AS_STARTED),
+    ("Max msgqueue size", AS_STARTED),
+];
 
 /// All that is not as the tables say.
 pub fn look(program: &Program, by_root: bool) -> Vec<String> {
