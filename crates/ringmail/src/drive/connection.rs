@@ -83,6 +83,16 @@ pub enum Stop {
     AtOnce,
 }
 
+impl Stop {
+    fn tell(self, session: &mut Session, now: Time) {
+        match self {
+            Stop::No => {}
+            Stop::InOrder => session.stop(now),
+            Stop::AtOnce => session.cut(),
+        }
+    }
+}
+
 /// Serves one connection to its end; gives the session for the log.
 pub async fn serve<D: Desk>(
     mut stream: Box<dyn Stream>,
@@ -96,13 +106,8 @@ pub async fn serve<D: Desk>(
     let (mut stop, mut told) = (setting.stop.clone(), Stop::No);
     loop {
         let stops = *stop.borrow();
-        if stops != told {
-            told = stops;
-            match stops {
-                Stop::No => {}
-                Stop::InOrder => session.stop(now()),
-                Stop::AtOnce => session.cut(),
-            }
+        if std::mem::replace(&mut told, stops) != stops {
+            stops.tell(&mut session, now());
         }
         let read = session.receive(&input[used..], &mut content, now());
         used += read;

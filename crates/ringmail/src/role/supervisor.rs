@@ -257,21 +257,10 @@ pub async fn run(
         supervisor.go_on_reloading();
         supervisor.watch();
         supervisor.look_for_absent();
-        let next = supervisor
-            .processes
-            .values()
-            .filter(|p| p.child.is_none())
-            .map(|p| p.start_at)
-            .min();
-        let answer = supervisor.reloading.as_ref().map(|r| r.deadline);
-        let trial = supervisor.trial.as_ref().map(|t| t.deadline);
-        let look = supervisor.processes.values().any(|p| !p.absent.is_empty());
-        let look = look.then(|| Instant::now() + ABSENT_LOOK);
+        let late = supervisor.end_late();
         let watchdog = watchdog.map(|longest| Instant::now() + longest);
-        let others = [answer, trial, look, watchdog, supervisor.end_late()];
-        let next = next.into_iter().chain(others.into_iter().flatten()).min();
-        let round = supervisor.rounds.next();
-        let next = next.map_or(round, |next| next.min(round));
+        let others = [late, watchdog].into_iter().flatten();
+        let next = others.fold(supervisor.next(), Instant::min);
         tokio::select! {
             () = signals.told_to_stop() => break,
             _ = child_ended.recv() => {}
@@ -292,6 +281,19 @@ pub async fn run(
 impl Supervisor {
     fn now(&self) -> Time {
         Time::from_micros(self.clock.now_micros())
+    }
+
+    /// When something is due next, whatever happens.
+    fn next(&self) -> Instant {
+        let dead = self.processes.values().filter(|p| p.child.is_none());
+        let births = dead.map(|p| p.start_at).min();
+        let answer = self.reloading.as_ref().map(|r| r.deadline);
+        let trial = self.trial.as_ref().map(|t| t.deadline);
+        let look = self.processes.values().any(|p| !p.absent.is_empty());
+        let look = look.then(|| Instant::now() + ABSENT_LOOK);
+        let others = [births, answer, trial, look].into_iter().flatten();
+        let round = self.rounds.next();
+        others.fold(round, Instant::min)
     }
 
     /// Takes note of roles that ended.

@@ -29,7 +29,7 @@ impl Supervisor {
                 Ok(()) => {
                     born.insert(role);
                 }
-                Err(error) => self.put_off(role, error)?,
+                Err(error) => self.put_off(role, &error)?,
             }
         }
         if let Err(error) = self.join_all(&born) {
@@ -92,7 +92,7 @@ impl Supervisor {
     }
 
     /// Tries a role again later. Before the service serves, the error ends it.
-    fn put_off(&mut self, role: Role, error: io::Error) -> io::Result<()> {
+    fn put_off(&mut self, role: Role, error: &io::Error) -> io::Result<()> {
         if !self.announced {
             return Err(io::Error::new(error.kind(), format!("{role}: {error}")));
         }
