@@ -241,7 +241,7 @@ fn refuses(policy: &Policy, ip: IpAddr, situation: Situation) {
 
 fn stays_here(policy: &Policy, mailbox: &Mailbox) {
     match policy.route(mailbox) {
-        Route::Nowhere(..) | Route::To(Destination::Maildir(_)) => {}
+        Route::Nowhere(..) | Route::To(Destination::Maildir(_) | Destination::Home { .. }) => {}
         Route::To(other) => panic!("{mailbox} leaves for {other:?}"),
     }
 }

@@ -24,6 +24,13 @@ pub const USERS: [&str; 9] = [
     "ringmail-smtpd",
 ];
 
+/// The file in the program's folder that has the first id of its users, where they are to be nobody else's: the kernel counts
+/// processes by user, and other tests run beside.
+pub const IDS: &str = "ids";
+
+/// The file in the program's folder that has lines of more users, as `passwd(5)` has them.
+pub const PEOPLE: &str = "people";
+
 /// The id of the user of a role, or of launch; of any other name that of the supervisor.
 pub fn id_of(role: &str) -> u32 {
     let is_it = |user: &&str| user.strip_prefix("ringmail-") == Some(role);
@@ -49,8 +56,16 @@ pub fn lacks() -> Option<&'static str> {
 pub fn command(folder: &Path, wrapper: Option<&Path>) -> Command {
     let passwd = folder.join("passwd");
     let line = |(user, id)| format!("{user}:x:{id}:{id}:Ringmail:/:/usr/sbin/nologin\n");
-    let ours: String = USERS.iter().zip(FIRST_ID..).map(line).collect();
-    let text = format!("root:x:0:0:root:/root:/bin/sh\n{ours}");
+    let first = fs::read_to_string(folder.join(IDS)).ok();
+    let first = first.and_then(|first| first.trim().parse().ok());
+    let ours: String = USERS
+        .iter()
+        .zip(first.unwrap_or(FIRST_ID)..)
+        .map(line)
+        .collect();
+    // Lines that the test wants beside them.
+    let people = fs::read_to_string(folder.join(PEOPLE)).unwrap_or_default();
+    let text = format!("root:x:0:0:root:/root:/bin/sh\n{ours}{people}");
     fs::write(&passwd, text).expect("a writable scratch folder");
     command_with(folder, &passwd, wrapper.into_iter().map(Path::as_os_str))
 }

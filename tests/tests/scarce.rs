@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use tests::rooted::{self, id_of};
+use tests::rooted::{self, FIRST_ID, IDS, id_of};
 use tests::{Client, Program, find_files, free_port, left_out, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -71,12 +71,18 @@ fn what_died_comes_again_sealed_as_it_was_when_there_are_processes_again() {
         return left_out(name, why);
     }
     let port = free_port();
-    let mut program = Program::start_by_root(&format!(
+    // Ids that no other program has now: ports are given once.
+    let first = 70_000 + u32::from(port) * 16;
+    let id_of = |role| first + id_of(role) - FIRST_ID;
+    let configuration = format!(
         "hostname = \"mx.a.test\"\nspool = \"{{dir}}/spool\"\nruntime = \"{{dir}}/run\"\nsandbox = \"required\"\n\
          [listen]\nmx = \"127.0.0.1:{port}\"\n\
          [domain.\"a.test\"]\nusers = [\"ann\"]\naliases = {{ postmaster = \"ann\" }}\n\
          deliver = \"maildir:{{dir}}/mail/{{user}}\"\n"
-    ));
+    );
+    let mut program = Program::start_by_root_with(&configuration, |folder| {
+        fs::write(folder.join(IDS), first.to_string()).expect("our own folder");
+    });
     let mail = program.folder().join("mail/ann/new");
     let launch = pid_of(&program, "launch")
         .expect("root started it")

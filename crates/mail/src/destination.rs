@@ -28,6 +28,13 @@ impl fmt::Display for LmtpSocket {
 pub enum Destination {
     /// Into the Maildir at this absolute path.
     Maildir(Box<str>),
+    /// Into the Maildir of this name in the home of this user of the machine, by a process that is he.
+    Home {
+        /// Whose: a name of the machine's list of users.
+        user: Box<str>,
+        /// The Maildir's path below his home.
+        folder: Box<str>,
+    },
     /// To an LMTP server (RFC 2033).
     Lmtp(LmtpSocket),
     /// To the hosts that DNS names for this domain (RFC 5321 §5), or to an address literal.
@@ -39,7 +46,10 @@ pub enum Destination {
 impl Destination {
     /// Whether the `local` role takes it, and not `relay`.
     pub fn is_local(&self) -> bool {
-        matches!(self, Destination::Maildir(_) | Destination::Lmtp(_))
+        matches!(
+            self,
+            Destination::Maildir(_) | Destination::Home { .. } | Destination::Lmtp(_)
+        )
     }
 
     /// Whether the next hop is named by the configuration. What such a hop says of itself stays out
@@ -54,6 +64,7 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Destination::Maildir(path) => write!(f, "maildir:{path}"),
+            Destination::Home { user, folder } => write!(f, "maildir:~{user}/{folder}"),
             Destination::Lmtp(socket) => write!(f, "lmtp:{socket}"),
             Destination::Mx(domain) => write!(f, "mx:{domain}"),
             Destination::SmartHost(host, port) => write!(f, "smtp://{host}:{port}"),

@@ -17,7 +17,7 @@ pub use network::Network;
 pub use parameters::{
     Alias, Deliver, DomainRule, Origin, Parameters, RelayFrom, SmartHost, Target, Users,
 };
-pub use route::{MxOrder, Onward, Ourselves, mx_order};
+pub use route::{MxOrder, Onward, Ourselves, USER_OCTETS, can_be_a_user, mx_order};
 pub use transaction::EXPANDED_MAX;
 
 use std::sync::Arc;

@@ -85,6 +85,8 @@ pub enum Users {
 pub enum Deliver {
     /// Into a Maildir: an absolute path with `{domain}` and `{user}`.
     Maildir(Box<str>),
+    /// Into a Maildir in the home of the machine's user of that name: its path below the home.
+    Home(Box<str>),
     /// To an LMTP server.
     Lmtp(LmtpSocket),
     /// To the hosts DNS names for the domain.

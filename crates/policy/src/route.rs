@@ -36,6 +36,7 @@ impl Parameters {
             let user = if listed { name.as_str() } else { base };
             return match &rule.deliver {
                 Deliver::Maildir(template) => maildir(template, domain, user),
+                Deliver::Home(folder) => home(folder, user),
                 Deliver::Lmtp(socket) => Route::To(Destination::Lmtp(socket.clone())),
                 Deliver::Mx => Route::To(Destination::Mx(domain.clone())),
             };
@@ -50,6 +51,27 @@ impl Parameters {
             Some(to) => Route::To(Destination::SmartHost(to.host.clone(), to.port)),
             None => Route::To(Destination::Mx(domain.clone())),
         }
+    }
+}
+
+/// Longest name of a user of the machine, as its own tools make them.
+pub const USER_OCTETS: usize = 32;
+
+/// Whether this can be the name of a user of a machine: of letters, digits, `_`, `-` and `.`, the first of them no `-`
+/// and no `.`.
+pub fn can_be_a_user(name: &str) -> bool {
+    let fine = |octet: u8| octet.is_ascii_alphanumeric() || b"_-.".contains(&octet);
+    (1..=USER_OCTETS).contains(&name.len())
+        && name.bytes().all(fine)
+        && !name.starts_with(['-', '.'])
+}
+
+fn home(folder: &str, user: &str) -> Route {
+    if can_be_a_user(user) {
+        let (user, folder) = (user.into(), folder.into());
+        Route::To(Destination::Home { user, folder })
+    } else {
+        Route::Nowhere(permanent(1, 1), "the name cannot be a user's")
     }
 }
 

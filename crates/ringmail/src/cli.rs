@@ -211,6 +211,11 @@ pub fn main(layers: Layers) -> ExitCode {
     {
         return crate::role::main(role, layers, None);
     }
+    if arguments.get(1).is_some_and(|word| word == "courier")
+        && let Some(home) = std::env::args_os().nth(2)
+    {
+        return crate::role::courier(home.into(), layers);
+    }
     if let Some(name) = arguments.first().and_then(|called| called_as(called)) {
         eprintln!("{name}: not supported yet");
         return ExitCode::from(NOT_BUILT);

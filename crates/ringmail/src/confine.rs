@@ -4,6 +4,7 @@
 //! Walls are raised in one order, by the role itself, after its first orders and before anything else is heard:
 //! what it may reach follows from the configuration (`reach`), which calls it may make from its duty (`calls`).
 
+pub mod accounts;
 pub mod calls;
 pub mod limits;
 pub mod page;

@@ -126,6 +126,8 @@ events! {
     ConfigurationReloaded "configuration.reloaded" Info { changes: usize, keys: String }
     /// The configuration was to be read anew and stayed as it was.
     ConfigurationRefused "configuration.refused" Error { cause: String }
+    /// A process that delivers as a user of the machine was started.
+    CourierStarted "courier.started" Info { pid: u32 }
     /// Content with octets above 127 was sent as it is to a host that did not offer 8BITMIME (docs/adr/0005).
     ContentPassed "content.passed" Info { queue_id: mail::QueueId, peer_ip: String, host: String }
     /// A report was put into the queue.

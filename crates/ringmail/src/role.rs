@@ -20,6 +20,7 @@ use crate::drive::edge::{Internet, SpoolFolder, SyncThreads, TcpDoors};
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Role, ToRole};
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -30,6 +31,16 @@ pub type Inside = fn(Role, &Birth, &Config) -> ExitCode;
 /// follow from them, and only then begins its story. The program raises all layers and has nobody `inside`.
 pub fn main(role: Role, layers: Layers, inside: Option<Inside>) -> ExitCode {
     event::speak_as(role.name());
+    be(role, None, layers, inside)
+}
+
+/// Runs this process, which is a user of the machine, as a courier: local, with Maildirs of this home in reach.
+pub fn courier(home: PathBuf, layers: Layers) -> ExitCode {
+    event::speak_as("courier");
+    be(Role::Local, Some(home), layers, None)
+}
+
+fn be(role: Role, home: Option<PathBuf>, layers: Layers, inside: Option<Inside>) -> ExitCode {
     sys::process::set_name("ringmail");
     let Some(birth) = sys::process::take_birth_socket() else {
         eprintln!("ringmail: the roles are started by `ringmail run`, not by hand");
@@ -47,10 +58,16 @@ pub fn main(role: Role, layers: Layers, inside: Option<Inside>) -> ExitCode {
             return Err(io::Error::other("a role got no orders"));
         };
         let config = crate::config::of_role(&configuration, &path, situation)?;
-        let reach = Reach::of(role, &config);
+        let reach = match &home {
+            Some(home) => Reach::of_courier(home, &config),
+            None => Reach::of(role, &config),
+        };
         let names = reach.names.clone();
         let walls = Walls::raise(role, &reach, layers)?;
-        let edge = Edge::of(role, &config, names)?;
+        let edge = match home {
+            Some(home) => Edge::Courier(Rc::new(SyncThreads::start(None)?), home),
+            None => Edge::of(role, &config, names)?,
+        };
         let stand = walls.close(&birth);
         if let Some(layer) = demanded.iter().find(|layer| !stand.contains(layer)) {
             let cause = format!("{layer} stood before and cannot be had now: not without it");
@@ -77,6 +94,7 @@ pub fn main(role: Role, layers: Layers, inside: Option<Inside>) -> ExitCode {
 /// wall closes.
 enum Edge {
     Admin,
+    Courier(Rc<SyncThreads>, PathBuf),
     Keys,
     Local(Rc<SyncThreads>),
     Policy,
@@ -110,6 +128,9 @@ impl Edge {
     async fn story(self, birth: Birth, clock: Clock) -> io::Result<()> {
         match self {
             Edge::Admin => admin::run(birth, clock).await,
+            Edge::Courier(mailboxes, home) => {
+                local::courier::run(birth, clock, mailboxes, home).await
+            }
             Edge::Keys => keys::run(birth).await,
             Edge::Local(mailboxes) => local::run(birth, clock, mailboxes).await,
             Edge::Policy => policy::run(birth).await,

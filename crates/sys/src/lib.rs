@@ -14,3 +14,4 @@ pub mod network;
 pub mod process;
 pub mod sandbox;
 pub mod socket;
+pub mod users;

@@ -1,6 +1,7 @@
 //! Processes: start a role as a new image of this program, with one descriptor and nothing else.
 
 use crate::identity::{Ids, become_user};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -14,8 +15,8 @@ pub const BIRTH_FD: RawFd = 3;
 /// when its parent thread ends, and does not hear SIGINT and SIGTERM: it ends when its supervisor says so or is gone.
 /// With `ids` it is that user from its first instruction on, without any capability: that takes the rights of
 /// [`crate::identity::become_launcher`].
-pub fn start_role(
-    arguments: &[&str],
+pub fn start_role<A: AsRef<OsStr>>(
+    arguments: &[A],
     birth: BorrowedFd<'_>,
     ids: Option<Ids>,
 ) -> io::Result<Child> {

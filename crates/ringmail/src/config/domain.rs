@@ -44,7 +44,8 @@ pub(super) const SECTION: Section = Section {
             kind: Kind::Text,
             default: "",
             doc: "where its mail is taken: a Maildir, an LMTP server, or its MX",
-            more: "`maildir:/path/{domain}/{user}`, `lmtp:/path/of/socket`, `lmtp:host:port`, or `mx` for a domain \
+            more: "`maildir:/path/{domain}/{user}`; `maildir:~/Maildir` in the home of the machine's user of that name, \
+                   delivered by a process that is he; `lmtp:/path/of/socket`, `lmtp:host:port`; or `mx` for a domain \
                    whose mailboxes are elsewhere. It has to be set.",
             example: "\"maildir:/var/mail/{domain}/{user}\"",
             state: State::Built,
@@ -232,8 +233,8 @@ fn take(
         let label = "add deliver = \"maildir:…\", \"lmtp:…\" or \"mx\"";
         reader.errors.add(head.clone(), title, label);
     }
-    if rule.users == Users::Any && !misspelt("users") && matches!(rule.deliver, Deliver::Maildir(_))
-    {
+    let has_maildirs = matches!(rule.deliver, Deliver::Maildir(_) | Deliver::Home(_));
+    if rule.users == Users::Any && !misspelt("users") && has_maildirs {
         let title = format!("domain {domain} has Maildirs and no users");
         let label = "add users = [\"…\"], or every name would be taken";
         reader.errors.add(head, title, label);
@@ -308,7 +309,12 @@ pub(super) fn deliver(written: &Text, errors: &mut Errors) -> Option<Deliver> {
     if text == "mx" {
         return Some(Deliver::Mx);
     }
-    let (title, label) = if let Some(template) = text.strip_prefix("maildir:") {
+    let (title, label) = if let Some(folder) = text.strip_prefix("maildir:~/") {
+        match below_home(folder) {
+            Ok(()) => return Some(Deliver::Home(folder.into())),
+            Err(label) => ("deliver has a Maildir that cannot be", label),
+        }
+    } else if let Some(template) = text.strip_prefix("maildir:") {
         match maildir(template) {
             Ok(()) => return Some(Deliver::Maildir(template.into())),
             Err(label) => ("deliver has a Maildir that cannot be", label),
@@ -345,6 +351,23 @@ fn maildir(template: &str) -> Result<(), String> {
     let fixed = template.split('{').next().unwrap_or_default();
     if !fixed.trim_start_matches('/').contains('/') {
         return Err("begin with a folder that is always there: /var/mail/{domain}/{user}".into());
+    }
+    Ok(())
+}
+
+/// Longest path of a Maildir below a home, in octets.
+const BELOW_HOME_OCTETS: usize = 200;
+
+/// Whether this leads to a folder below a home; else what to do about it.
+fn below_home(folder: &str) -> Result<(), String> {
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    if folder.contains(['{', '}', '\\']) || folder.contains(char::is_control) {
+        return Err(
+            "write maildir:~/Maildir: a home is one user's, nothing in it is filled in".into(),
+        );
+    }
+    if folder.len() > BELOW_HOME_OCTETS || !folder.split('/').all(plain) {
+        return Err("write maildir:~/Maildir, or another plain path below the home".into());
     }
     Ok(())
 }

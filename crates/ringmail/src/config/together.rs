@@ -11,7 +11,7 @@ use super::{Config, Origin};
 use crate::ipc::spawn::Situation;
 use mail::{Domain, LocalPart, Mailbox, Route};
 use policy::address::{DEPTH, EXPANSION, Expansion, Fault};
-use policy::{Parameters, Target, Users};
+use policy::{Deliver, Parameters, Target, Users};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -168,8 +168,11 @@ impl Reader {
                         .get(domain)
                         .and_then(|places| places.users.get(user));
                     let title = format!("user `{user}` cannot have a Maildir");
-                    let label =
-                        "no blanks, none of / \\ : { }, no dot in front, at most 200 octets";
+                    let label = if matches!(rule.deliver, Deliver::Home(_)) {
+                        "a user of this machine has letters, digits, _ - . in its name, at most 32"
+                    } else {
+                        "no blanks, none of / \\ : { }, no dot in front, at most 200 octets"
+                    };
                     self.errors.add(span.cloned().unwrap_or(0..0), title, label);
                 }
             }

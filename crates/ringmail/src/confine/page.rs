@@ -46,6 +46,10 @@ a user without a capability, bounded in memory, and a filter refuses it programs
 processes' memory and the kernel's rarer subsystems; where it starts them itself, as a plain user, it has no filter, for roles
 would inherit it. launch keeps the right to become others, and a filter refuses it root.
 
+Mail for users of the machine is delivered by couriers, which are no roles either: one for each user who gets mail, started by
+launch as that user, sealed as local is with his Maildirs that the configuration names in its root, and gone when there was
+nothing to do for some seconds (`docs/adr/0028-couriers.md`).
+
 A container engine whose own filter refuses `unshare` takes the namespaces away; all other layers stand.
 
 ";

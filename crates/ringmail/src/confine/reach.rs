@@ -37,6 +37,19 @@ impl Reach {
         }
     }
 
+    /// Of a process that delivers as the user whose home this is: the Maildirs in it that the configuration names.
+    pub fn of_courier(home: &Path, config: &Config) -> Self {
+        let rules = config.policy.domains.values();
+        let folders = rules.filter_map(|rule| match &rule.deliver {
+            Deliver::Home(folder) => Some(home.join(&**folder)),
+            _ => None,
+        });
+        Self {
+            folders: folders.collect(),
+            ..Self::default()
+        }
+    }
+
     /// Whether it sees this machine's network at all.
     pub fn has_network(&self) -> bool {
         !self.ports.is_empty() || self.names.is_some()
@@ -69,7 +82,8 @@ impl Reach {
                         reach.names = Some(Names::read(config));
                     }
                 }
-                Deliver::Mx => {}
+                // Others go there: `of_courier`.
+                Deliver::Home(_) | Deliver::Mx => {}
             }
         }
         bases.extend(config.policy.any_domain.as_deref().map(fixed));

@@ -115,6 +115,13 @@ impl Users {
         })
     }
 
+    /// All of them.
+    pub fn uids(&self) -> Vec<u32> {
+        let roles = self.roles.values();
+        let all = [&self.supervisor, &self.launch].into_iter().chain(roles);
+        all.map(|ids| ids.uid).collect()
+    }
+
     /// A role's.
     pub fn of_role(&self, role: Role) -> Ids {
         self.roles[&role]

@@ -200,6 +200,14 @@ pub enum ToRole {
         /// What it is.
         answer: Answered,
     },
+    /// To local: the answer to [`FromRole::Calls`]. One end of an arrow to a process that delivers as that user comes with
+    /// it, or it says why there is none.
+    Courier {
+        /// Of the call.
+        token: u64,
+        /// Why not.
+        refused: Option<String>,
+    },
     /// All that this role needs was given.
     Begin,
     /// Say that you are awake.
@@ -240,6 +248,14 @@ pub enum FromRole {
     Refuses(String),
     /// The answer to [`ToRole::Watch`].
     Awake,
+    /// local: a process is needed that delivers as this user of the machine. Who that is, and whether he may have mail,
+    /// is looked up by who starts it.
+    Calls {
+        /// Comes back with the answer.
+        token: u64,
+        /// His name.
+        user: String,
+    },
 }
 
 impl FromRole {

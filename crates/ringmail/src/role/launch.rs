@@ -2,16 +2,18 @@
 //! keeps a right when root is given up: to become another user that is not root, and to end what it started.
 //!
 //! Trusts the supervisor for which role is started and when, and for nothing else: who each role is was said to it
-//! before root was given up. May touch one socket. Its records are of one size and hold numbers. If it is taken over,
+//! before root was given up, and who a courier becomes it looks up itself. May touch one socket. Its records are of one size and hold numbers. If it is taken over,
 //! everything that one of our users may do can be done.
 
-use crate::confine::users::Users;
-use crate::ipc::launch::{Ask, RECORD_OCTETS, Told};
+use crate::confine::accounts::{self, Unfit};
+use crate::confine::users::{Ids, Users};
+use crate::ipc::launch::{Ask, Name, RECORD_OCTETS, Told, Whom};
 use crate::ipc::spawn::Role;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt as _;
@@ -21,9 +23,10 @@ use std::time::Duration;
 /// How long roles may take to end by themselves when the supervisor is gone.
 const END_WAIT: Duration = Duration::from_millis(200);
 
-/// A role that was started, and what becomes readable when it ends.
+/// A process that was started, who it is, and what becomes readable when it ends.
 struct Started {
     child: Child,
+    ids: Ids,
     ended: OwnedFd,
 }
 
@@ -54,10 +57,10 @@ fn run(supervisor: &OwnedFd) -> io::Result<()> {
     sys::sandbox::hide()?;
     sys::process::end_with_parent()?;
     say(supervisor, Told::Stands)?;
-    let mut started: BTreeMap<Role, Started> = BTreeMap::new();
+    let mut started: BTreeMap<Whom, Started> = BTreeMap::new();
     loop {
         let mut watched = vec![PollFd::new(supervisor, PollFlags::IN)];
-        let roles: Vec<Role> = started.keys().copied().collect();
+        let all: Vec<Whom> = started.keys().copied().collect();
         watched.extend(
             started
                 .values()
@@ -65,8 +68,8 @@ fn run(supervisor: &OwnedFd) -> io::Result<()> {
         );
         poll(&mut watched, None)?;
         let ready: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
-        for (role, _) in roles.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
-            bury(supervisor, &mut started, *role)?;
+        for (whom, _) in all.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
+            bury(supervisor, &mut started, *whom)?;
         }
         if ready[0] {
             match hear(supervisor)? {
@@ -74,18 +77,22 @@ fn run(supervisor: &OwnedFd) -> io::Result<()> {
                     let told = start(&users, role, &birth, &mut started);
                     say(supervisor, told)?;
                 }
-                Some((Ask::Kill(role), None)) => {
-                    if let Some(one) = started.get(&role) {
-                        kill(&users, role, one);
+                Some((Ask::Deliver(place, name), Some(birth))) => {
+                    let told = deliver(&users, (place, name), &birth, &mut started);
+                    say(supervisor, told)?;
+                }
+                Some((Ask::Kill(whom), None)) => {
+                    if let Some(one) = started.get(&whom) {
+                        kill(whom, one);
                     }
                 }
                 Some(_) => return Err(io::Error::other("a record that launch cannot have")),
                 None => {
                     // They hear of the supervisor's end as we do. One that does not is ended.
                     std::thread::sleep(END_WAIT);
-                    for (role, one) in &mut started {
+                    for (whom, one) in &mut started {
                         if matches!(one.child.try_wait(), Ok(None)) {
-                            kill(&users, *role, one);
+                            kill(*whom, one);
                         }
                     }
                     return Ok(());
@@ -95,57 +102,89 @@ fn run(supervisor: &OwnedFd) -> io::Result<()> {
     }
 }
 
-fn kill(users: &Users, role: Role, one: &Started) {
-    if let Err(error) = sys::identity::kill_as(users.of_role(role), one.child.id()) {
-        eprintln!("ringmail: launch: {role} cannot be ended: {error}");
+fn kill(whom: Whom, one: &Started) {
+    if let Err(error) = sys::identity::kill_as(one.ids, one.child.id()) {
+        eprintln!("ringmail: launch: {whom:?} cannot be ended: {error}");
     }
 }
 
-/// Starts a role as its user. One that lives is not started once more.
+/// Starts a role as its user.
 fn start(
     users: &Users,
     role: Role,
     birth: &OwnedFd,
-    started: &mut BTreeMap<Role, Started>,
+    started: &mut BTreeMap<Whom, Started>,
 ) -> Told {
-    let failed = |error: io::Error| Told::Failed(role, error.raw_os_error().unwrap_or(0));
-    if started.contains_key(&role) {
-        return Told::Failed(role, Errno::BUSY.raw_os_error());
+    let arguments = ["role".as_ref(), role.name().as_ref()];
+    let whom = Whom::Role(role);
+    match execute(whom, arguments, users.of_role(role), birth, started) {
+        Ok(pid) => Told::Started(whom, pid),
+        Err(error) => Told::Failed(role, error.raw_os_error().unwrap_or(0)),
     }
-    let ids = users.of_role(role);
-    let mut child = match sys::process::start_role(&["role", role.name()], birth.as_fd(), Some(ids))
-    {
-        Ok(child) => child,
-        Err(error) => return failed(error),
+}
+
+/// Starts a courier as the user of this name, who is looked up here.
+fn deliver(
+    users: &Users,
+    (place, name): (u8, Name),
+    birth: &OwnedFd,
+    started: &mut BTreeMap<Whom, Started>,
+) -> Told {
+    let person = match accounts::find(name.as_str(), users.uids()) {
+        Ok(person) => person,
+        Err(why) => return Told::Unfit(place, why),
     };
+    let arguments = ["courier".as_ref(), person.home.as_os_str()];
+    let whom = Whom::Courier(place);
+    match execute(whom, arguments, person.ids, birth, started) {
+        Ok(pid) => Told::Started(whom, pid),
+        Err(error) => {
+            eprintln!("ringmail: launch: a courier cannot be started: {error}");
+            Told::Unfit(place, Unfit::NotStarted)
+        }
+    }
+}
+
+/// Starts this program as this user. One that lives is not started once more.
+fn execute(
+    whom: Whom,
+    arguments: [&OsStr; 2],
+    ids: Ids,
+    birth: &OwnedFd,
+    started: &mut BTreeMap<Whom, Started>,
+) -> io::Result<u32> {
+    if started.contains_key(&whom) {
+        return Err(Errno::BUSY.into());
+    }
+    let mut child = sys::process::start_role(&arguments, birth.as_fd(), Some(ids))?;
     let pid = child.id();
     let ended = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let ended = ended.ok_or(Errno::INVAL);
     match ended.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
         Ok(ended) => {
-            started.insert(role, Started { child, ended });
-            Told::Started(role, pid)
+            started.insert(whom, Started { child, ids, ended });
+            Ok(pid)
         }
         Err(error) => {
             // Nobody would hear of its end.
             if sys::identity::kill_as(ids, pid).is_ok() {
                 let _ = child.wait();
             }
-            failed(error.into())
+            Err(error.into())
         }
     }
 }
 
-fn bury(supervisor: &OwnedFd, started: &mut BTreeMap<Role, Started>, role: Role) -> io::Result<()> {
-    let Some(one) = started.get_mut(&role) else {
+fn bury(supervisor: &OwnedFd, started: &mut BTreeMap<Whom, Started>, whom: Whom) -> io::Result<()> {
+    let Some(one) = started.get_mut(&whom) else {
         return Ok(());
     };
     let Some(status) = one.child.try_wait()? else {
         return Ok(());
     };
     let pid = one.child.id();
-    started.remove(&role);
-    say(supervisor, Told::Ended(role, pid, status.into_raw()))
+    started.remove(&whom);
+    say(supervisor, Told::Ended(whom, pid, status.into_raw()))
 }
 
 /// Waits for a record. `None`: the supervisor is gone.

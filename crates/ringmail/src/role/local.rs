@@ -1,9 +1,11 @@
-//! local: puts mail into Maildirs and hands it over by LMTP.
+//! local: puts mail into Maildirs and hands it over by LMTP, and to couriers that are users of the machine.
 //!
 //! Trusts queue for what it is asked. May touch the mailbox folders and LMTP sockets that the
 //! configuration names. If it is taken over, those mailboxes are; spool, network and keys are not.
 
 mod arrival;
+pub mod courier;
+mod couriers;
 
 use crate::config::Config;
 use crate::drive::birth::Birth;
@@ -16,6 +18,7 @@ use crate::drive::{arrow, attempts};
 use crate::event::{self, Event};
 use crate::ipc::deliver::Attempt;
 use crate::ipc::spawn::{Arrow, FromRole, Situation, ToRole};
+use couriers::Couriers;
 use mail::{Cause, Class, Destination, Detail, Ending, Host, LmtpSocket, Mailbox, Outcome, Status};
 use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
@@ -40,6 +43,7 @@ struct Shared {
 /// The role's story.
 pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io::Result<()> {
     let mut shared = None;
+    let couriers = Rc::new(Couriers::new(birth.clone()));
     let under_way = Rc::new(UnderWay::default());
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
@@ -66,13 +70,15 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
             (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
             (ToRole::Arrow(Arrow::DeliverLocal), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
-                let shared = Rc::clone(shared);
-                tokio::task::spawn_local(attempts::serve(
-                    sender,
-                    receiver,
-                    Rc::clone(&under_way),
-                    move |what, source| attempt(Rc::clone(&shared), what, source),
-                ));
+                let (shared, couriers) = (Rc::clone(shared), Rc::clone(&couriers));
+                let make = move |what, source| {
+                    attempt(Rc::clone(&shared), Rc::clone(&couriers), what, source)
+                };
+                let under_way = Rc::clone(&under_way);
+                tokio::task::spawn_local(attempts::serve(sender, receiver, under_way, make));
+            }
+            (ToRole::Courier { token, refused }, end, Some(_)) => {
+                couriers.answered(token, refused, end);
             }
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, ..) => {
@@ -87,12 +93,17 @@ pub async fn run(birth: Birth, clock: Clock, mailboxes: Rc<dyn Mailboxes>) -> io
 
 async fn attempt(
     shared: Rc<Shared>,
+    couriers: Rc<Couriers>,
     attempt: Attempt,
     source: Source,
 ) -> (Host, Vec<(u32, Ending)>) {
     match attempt.destination.clone() {
         Destination::Maildir(path) => {
             let outcomes = into_maildir(&shared, attempt, &path, Arc::new(source)).await;
+            (Host::default(), outcomes)
+        }
+        Destination::Home { user, .. } => {
+            let outcomes = couriers.deliver(&user, attempt, source).await;
             (Host::default(), outcomes)
         }
         Destination::Lmtp(socket) => by_lmtp(&shared, attempt, &socket, source).await,

@@ -386,7 +386,10 @@ async fn hosts(
             return Ok((vec![vec![address.to_string()]], shared.port()));
         }
         Destination::Mx(domain @ Domain::Name(_)) => domain,
-        Destination::Mx(Domain::General(..)) | Destination::Maildir(_) | Destination::Lmtp(_) => {
+        Destination::Mx(Domain::General(..))
+        | Destination::Maildir(_)
+        | Destination::Home { .. }
+        | Destination::Lmtp(_) => {
             return Err(failed(1, 2, "the address cannot be reached by SMTP"));
         }
     };

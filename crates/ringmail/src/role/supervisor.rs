@@ -6,6 +6,7 @@
 
 mod births;
 mod confinement;
+mod couriers;
 mod from_root;
 pub mod listeners;
 mod nursery;
@@ -28,6 +29,7 @@ use crate::drive::clock::Clock;
 use crate::event::{self, Event};
 use crate::ipc::spawn::{FromRole, Role, Situation, ToRole};
 use crate::ipc::supervise::{Answered, Question};
+use couriers::Couriers;
 use from_root::Brings;
 use mail::Time;
 use nursery::Born;
@@ -144,6 +146,8 @@ enum Happened {
     Brought(Box<Brings>),
     /// launch has something to say.
     Launch,
+    /// A courier of this pid said something.
+    CourierSaid(u32, FromRole),
 }
 
 struct Supervisor {
@@ -151,6 +155,7 @@ struct Supervisor {
     listeners: Vec<Open>,
     secrets: Vec<Secret>,
     nursery: Nursery,
+    couriers: Couriers,
     processes: BTreeMap<Role, Process>,
     happened: Sender<Happened>,
     announced: bool,
@@ -228,6 +233,7 @@ pub async fn run(
         listeners,
         secrets,
         nursery,
+        couriers: Couriers::default(),
         processes: Role::ALL.into_iter().map(|role| (role, idle())).collect(),
         happened,
         announced: false,
@@ -249,7 +255,7 @@ pub async fn run(
         if watchdog.is_some() {
             let _ = sd_notify::notify(&[NotifyState::Watchdog]);
         }
-        if let Err(error) = supervisor.bury().and_then(|()| supervisor.start_due()) {
+        if let Err(error) = supervisor.look_after_all() {
             supervisor.stop(&mut happens, &mut signals).await;
             return Err(error);
         }
@@ -294,6 +300,13 @@ impl Supervisor {
         let others = [births, answer, trial, look].into_iter().flatten();
         let round = self.rounds.next();
         others.fold(round, Instant::min)
+    }
+
+    /// Takes note of who ended, and starts who is due. An error ends the service.
+    fn look_after_all(&mut self) -> io::Result<()> {
+        self.bury()?;
+        self.look_after_couriers()?;
+        self.start_due()
     }
 
     /// Takes note of roles that ended.
@@ -357,6 +370,7 @@ impl Supervisor {
             Happened::Brought(brings) => self.take(*brings),
             // It is read where it matters.
             Happened::Launch => {}
+            Happened::CourierSaid(pid, said) => Self::courier_said(pid, &said),
         }
         None
     }
@@ -432,6 +446,10 @@ impl Supervisor {
                 self.refused(why);
                 None
             }
+            FromRole::Calls { token, user } => {
+                self.call(pid, token, &user);
+                None
+            }
             FromRole::Awake => {
                 process.unanswered = 0;
                 None
@@ -472,6 +490,7 @@ impl Supervisor {
         self.tell(Role::Admin, &ToRole::Stop, None);
         let deadline = Instant::now() + ADMIN_STOP_WAIT;
         self.see_end(&[Role::Admin], happens, deadline).await;
+        self.end_couriers();
         for (child, _) in self.processes.values_mut().filter_map(|p| p.child.as_mut()) {
             self.nursery.kill(child);
         }

@@ -2,9 +2,10 @@
 
 use super::Finding;
 use crate::config::Config;
+use crate::confine::accounts;
 use crate::confine::reach::fixed;
 use crate::drive::holder;
-use mail::{Destination, LocalPart, Mailbox, Route};
+use mail::{Destination, Domain, LocalPart, Mailbox, Route};
 use policy::{Deliver, Policy, Users};
 use rustix::fs::{Access, AtFlags, CWD};
 use std::collections::BTreeSet;
@@ -151,8 +152,13 @@ fn maildirs(config: &Config, findings: &mut Vec<Finding>) {
     let policy = Policy::new(config.policy.clone());
     let mut told = BTreeSet::new();
     for (domain, rule) in &config.policy.domains {
-        let Deliver::Maildir(template) = &rule.deliver else {
-            continue;
+        let template = match (&rule.deliver, &rule.users) {
+            (Deliver::Maildir(template), _) => template,
+            (Deliver::Home(_), Users::Listed(users)) => {
+                homes(domain, users, findings);
+                continue;
+            }
+            _ => continue,
         };
         let (root, key) = (fixed(template), format!("domain.\"{domain}\".deliver"));
         if told.insert(root.clone()) {
@@ -193,6 +199,19 @@ fn maildirs(config: &Config, findings: &mut Vec<Finding>) {
                 let title = format!("mailbox {}: {why}", folder.display());
                 findings.push(Finding::error(&key, title, label));
             }
+        }
+    }
+}
+
+/// Users who get mail in their homes are people of this machine.
+fn homes(domain: &Domain, users: &BTreeSet<Box<str>>, findings: &mut Vec<Finding>) {
+    let ours = crate::confine::users::Users::find().map(|users| users.uids());
+    let ours = ours.unwrap_or_default();
+    for user in users {
+        if let Err(why) = accounts::find(user, ours.iter().copied()) {
+            let key = format!("domain.\"{domain}\".users");
+            let title = format!("{user}@{domain} can have no mail as a user of this machine");
+            findings.push(Finding::error(&key, title, why.words()));
         }
     }
 }

@@ -189,7 +189,7 @@ async fn ask(
         Destination::Mx(Domain::Ipv4(ip)) => vec![vec![ip.to_string()]],
         Destination::Mx(Domain::Ipv6(ip)) => vec![vec![ip.to_string()]],
         Destination::Mx(domain) => by_preference(config, network, domain).await?,
-        Destination::Maildir(_) | Destination::Lmtp(_) => Vec::new(),
+        Destination::Maildir(_) | Destination::Home { .. } | Destination::Lmtp(_) => Vec::new(),
     };
     let mut hosts = Vec::new();
     for (group, names) in groups.into_iter().enumerate() {

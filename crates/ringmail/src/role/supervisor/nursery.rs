@@ -1,8 +1,9 @@
 //! Where roles are born: as children of the supervisor where it was started without root, and else of launch, which may
 //! make each its own user.
 
+use crate::confine::accounts::{self, Unfit};
 use crate::confine::users::Users;
-use crate::ipc::launch::{Ask, TOLD_OCTETS, Told};
+use crate::ipc::launch::{Ask, Name, TOLD_OCTETS, Told, Whom};
 use crate::ipc::spawn::Role;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::BTreeMap;
@@ -24,13 +25,16 @@ pub enum Nursery {
     Launch(Launch),
 }
 
-/// A role's process.
+/// A process that was started.
 pub enum Born {
     /// A child of ours.
     Own(Child),
     /// A child of launch, by its pid.
-    Launched(Role, u32),
+    Launched(Whom, u32),
 }
+
+/// What became of a call for a courier.
+pub type Called = (u8, Result<Born, Unfit>);
 
 impl Born {
     /// Its pid.
@@ -48,6 +52,8 @@ pub struct Launch {
     users: Users,
     /// Processes that have ended and were not asked for yet.
     ended: BTreeMap<u32, ExitStatus>,
+    /// Answers to calls that were not asked for yet.
+    called: Vec<Called>,
     _child: Child,
 }
 
@@ -60,6 +66,40 @@ impl Nursery {
                 sys::process::start_role(&arguments, birth.as_fd(), None).map(Born::Own)
             }
             Nursery::Launch(launch) => launch.start(role, birth),
+        }
+    }
+
+    /// Calls for a courier of this place for this user. [`Nursery::called`] gives what becomes of it.
+    pub fn call(&mut self, place: u8, name: Name, birth: &OwnedFd) -> Result<Option<Born>, Unfit> {
+        match self {
+            Nursery::Own => {
+                let person = accounts::find(name.as_str(), [])?;
+                if person.ids.uid != rustix::process::geteuid().as_raw() {
+                    return Err(Unfit::NotOurs);
+                }
+                let arguments = ["courier".as_ref(), person.home.as_os_str()];
+                let child = sys::process::start_role(&arguments, birth.as_fd(), None);
+                child
+                    .map(Born::Own)
+                    .map(Some)
+                    .map_err(|_| Unfit::NotStarted)
+            }
+            Nursery::Launch(launch) => {
+                let ask = Ask::Deliver(place, name).encode();
+                let asked = sys::socket::send(&launch.socket, &ask, &[birth.as_fd()]);
+                asked.map(|_| None).map_err(|_| Unfit::Busy)
+            }
+        }
+    }
+
+    /// What became of calls since it was last asked.
+    pub fn called(&mut self) -> io::Result<Vec<Called>> {
+        match self {
+            Nursery::Own => Ok(Vec::new()),
+            Nursery::Launch(launch) => {
+                launch.hear_all()?;
+                Ok(std::mem::take(&mut launch.called))
+            }
         }
     }
 
@@ -79,9 +119,9 @@ impl Nursery {
     pub fn kill(&mut self, born: &mut Born) {
         match (self, born) {
             (_, Born::Own(child)) => sys::process::kill(child),
-            (Nursery::Launch(launch), Born::Launched(role, _)) => {
+            (Nursery::Launch(launch), Born::Launched(whom, _)) => {
                 // launch that is gone took its children with it.
-                let _ = sys::socket::send(&launch.socket, &Ask::Kill(*role).encode(), &[]);
+                let _ = sys::socket::send(&launch.socket, &Ask::Kill(*whom).encode(), &[]);
             }
             (Nursery::Own, Born::Launched(..)) => {}
         }
@@ -115,6 +155,7 @@ impl Launch {
             socket: ours,
             users: users.clone(),
             ended: BTreeMap::new(),
+            called: Vec::new(),
             _child: child,
         };
         match launch.wait()? {
@@ -127,8 +168,8 @@ impl Launch {
         sys::socket::send(&self.socket, &Ask::Start(role).encode(), &[birth.as_fd()])?;
         loop {
             match self.wait()? {
-                Told::Started(started, pid) if started == role => {
-                    return Ok(Born::Launched(role, pid));
+                Told::Started(Whom::Role(started), pid) if started == role => {
+                    return Ok(Born::Launched(Whom::Role(role), pid));
                 }
                 Told::Failed(failed, number) if failed == role => {
                     return Err(io::Error::from_raw_os_error(number));
@@ -150,6 +191,20 @@ impl Launch {
         match told {
             Told::Ended(_, pid, status) => {
                 self.ended.insert(pid, ExitStatus::from_raw(status));
+                Ok(())
+            }
+            Told::Started(whom @ Whom::Courier(place), pid) => {
+                self.called.push((place, Ok(Born::Launched(whom, pid))));
+                Ok(())
+            }
+            // It took so long that it is tried again by now. That one has no supervisor.
+            Told::Started(whom @ Whom::Role(_), _) => {
+                let kill = Ask::Kill(whom).encode();
+                sys::socket::send(&self.socket, &kill, &[]).map(drop)
+            }
+            Told::Failed(..) => Ok(()),
+            Told::Unfit(place, why) => {
+                self.called.push((place, Err(why)));
                 Ok(())
             }
             other => Err(io::Error::other(format!("launch said {other:?}"))),

@@ -78,6 +78,7 @@ impl Words {
             FromRole::Confined { .. } => !std::mem::replace(&mut self.confined, true),
             FromRole::Refuses(_) => self.role == Role::Keys && self.served,
             FromRole::Awake => self.served,
+            FromRole::Calls { .. } => self.role == Role::Local,
             // The end follows.
             FromRole::Trapped(_) => !std::mem::replace(&mut self.trapped, true),
         }

@@ -7,7 +7,7 @@ use super::supervisor::{arguments, children_of};
 use super::words;
 use crate::role::{FIRST_ID, LAUNCH_ID, Place, SUPERVISOR_ID};
 use ringmail::confine::users::{Ids, Users};
-use ringmail::ipc::launch::{Ask, RECORD_OCTETS, TOLD_OCTETS, Told};
+use ringmail::ipc::launch::{Ask, COURIERS_MAX, Name, RECORD_OCTETS, TOLD_OCTETS, Told, Whom};
 use ringmail::ipc::spawn::Role;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -211,7 +211,9 @@ impl Launched {
         for role in Role::ALL {
             let told = self.ask_start(role)?;
             let right = match told {
-                Some(Told::Started(started, _)) => started == role && role != Role::Queue,
+                Some(Told::Started(started, _)) => {
+                    started == Whom::Role(role) && role != Role::Queue
+                }
                 Some(Told::Failed(failed, _)) => failed == role && role == Role::Queue,
                 _ => false,
             };
@@ -241,14 +243,17 @@ impl Launched {
         let null = File::open("/dev/null").map_err(words)?;
         let fds = [null.as_fd(); 3];
         let start = Ask::Start(role).encode();
-        let kill = Ask::Kill(role).encode();
-        match random.below(24) {
+        let kill = Ask::Kill(Whom::Role(role)).encode();
+        match random.below(27) {
             // Right ones: some run already, some do not.
             0..=11 => match self.ask_start(role)? {
-                Some(Told::Started(one, _) | Told::Failed(one, _)) if one == role => Ok(true),
+                Some(Told::Started(Whom::Role(one), _) | Told::Failed(one, _)) if one == role => {
+                    Ok(true)
+                }
                 other => Err(format!("{role} was asked for: {other:?}")),
             },
             12..=15 => self.put(&kill, &[]),
+            24..=26 => self.ask_for_a_courier(random),
             16 => self.ended_by(&start, &[]),
             17 => self.ended_by(&start, &fds[..2]),
             18 => self.ended_by(&kill, &fds[..1]),
@@ -271,6 +276,22 @@ impl Launched {
                 }
                 octets[0] |= 4;
                 self.ended_by(&octets, &fds[..1])
+            }
+        }
+    }
+
+    /// Nobody who is root, or the system's, or not there, has a courier.
+    fn ask_for_a_courier(&mut self, random: &mut Random) -> Result<bool, String> {
+        let name = *random.of(&["root", "daemon", "bin", "mail", "nobody", "no-such-user"]);
+        let place = u8::try_from(random.below(COURIERS_MAX.into())).unwrap_or(0);
+        let name = Name::new(name).ok_or("no name")?;
+        let (_, theirs) = sys::socket::pair(Kind::SeqPacket).map_err(words)?;
+        self.put(&Ask::Deliver(place, name).encode(), &[theirs.as_fd()])?;
+        loop {
+            match self.hear()? {
+                Some(Told::Ended(..)) => {}
+                Some(Told::Unfit(one, _)) if one == place => return Ok(true),
+                told => return Err(format!("a courier for {name:?}: {told:?}")),
             }
         }
     }

@@ -329,6 +329,19 @@ fn be_taken(role: Role, life: u64) -> io::Result<()> {
             let token = it.random.next();
             it.say(&FromRole::Asks { token, question })?;
         }
+        if it.role == Role::Local {
+            let names = [
+                "root",
+                "nobody",
+                "no-such-user",
+                "../x",
+                "",
+                "ringmail-queue",
+            ];
+            let user = (*it.random.of(&names)).to_owned();
+            let token = it.random.next();
+            it.say(&FromRole::Calls { token, user })?;
+        }
         it.say(&FromRole::Ready)?;
     }
     it.last_words(life)?;

@@ -1,0 +1,176 @@
+//! The machine's users, by whatever its name service asks (`nsswitch.conf(5)`): files, a directory, a daemon. The modules
+//! that do so are programs of others in our process, so that a child without a right asks them, says what they said, and
+//! ends.
+
+use crate::sandbox;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Longest home that is taken, in octets.
+pub const HOME_OCTETS: usize = 512;
+/// What a module may write for one user.
+const BUFFER_OCTETS: usize = 64 * 1024;
+/// Of the child's word: whether there is such a user, whether it is disabled, its ids.
+const FRONT_OCTETS: usize = 10;
+
+/// A user as the name service has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user.
+    pub uid: u32,
+    /// Its first group.
+    pub gid: u32,
+    /// Its home, as written.
+    pub home: PathBuf,
+    /// Whether its password is marked as one that nobody can use (`passwd -l`), where that can be seen.
+    pub disabled: bool,
+}
+
+/// Looks a user up. `None`: there is none of this name. The process has one thread. An answer that does not come in time
+/// is an error, and so is one that cannot be.
+pub fn find(name: &str, longest: Duration) -> io::Result<Option<Account>> {
+    let name = CString::new(name)?;
+    let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // SAFETY: this process has one thread, so that the child finds every lock free; it asks, says what it heard and ends
+    // without running anything of ours.
+    let child = unsafe { libc::fork() };
+    match child {
+        0 => {
+            let said = unprivileged().and_then(|()| ask(&name));
+            let written = said.is_ok_and(|said| rustix::io::write(&theirs, &said).is_ok());
+            // SAFETY: ends the child at once, without its parent's clean-up.
+            unsafe { libc::_exit(i32::from(!written)) }
+        }
+        pid if pid > 0 => {
+            drop(theirs);
+            let heard = hear(&ours, longest);
+            // SAFETY: these calls take numbers, and a null pointer where the status is not wanted. The child was not
+            // waited for, so that its number is its own.
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+                libc::waitpid(pid, std::ptr::null_mut(), 0);
+            }
+            decode(&heard?)
+        }
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// What is asked must not get what we may do.
+fn unprivileged() -> io::Result<()> {
+    sandbox::drop_capabilities()?;
+    sandbox::no_new_privileges()
+}
+
+/// Waits for all that the child says.
+fn hear(child: &OwnedFd, longest: Duration) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + longest;
+    let (mut said, mut octets) = (Vec::new(), [0; FRONT_OCTETS + HOME_OCTETS]);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        if poll(
+            &mut [PollFd::new(&child.as_fd(), PollFlags::IN)],
+            Some(&left),
+        )? == 0
+        {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match rustix::io::read(child, &mut octets)? {
+            0 => return Ok(said),
+            count => said.extend_from_slice(&octets[..count]),
+        }
+        if said.len() > FRONT_OCTETS + HOME_OCTETS {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+    }
+}
+
+/// What the modules say, as octets.
+fn ask(name: &CStr) -> io::Result<Vec<u8>> {
+    let mut entry = MaybeUninit::<libc::passwd>::uninit();
+    let mut buffer = vec![0; BUFFER_OCTETS];
+    let mut found = std::ptr::null_mut();
+    // SAFETY: all pointers are to places that live through the call and are as long as is said.
+    let error = unsafe {
+        libc::getpwnam_r(
+            name.as_ptr(),
+            entry.as_mut_ptr(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+            &raw mut found,
+        )
+    };
+    if found.is_null() {
+        // POSIX lets modules say "no such user" by these too.
+        return match error {
+            0 | libc::ENOENT | libc::ESRCH => Ok(vec![0]),
+            error => Err(io::Error::from_raw_os_error(error)),
+        };
+    }
+    // SAFETY: the call succeeded: the entry is whole, and its texts are C strings in the buffer, or null.
+    let (uid, gid, home, disabled) = unsafe {
+        let entry = entry.assume_init();
+        let text = |text: *const libc::c_char| {
+            (!text.is_null()).then(|| CStr::from_ptr(text).to_bytes().to_vec())
+        };
+        let disabled = text(entry.pw_passwd).is_some_and(|password| password.starts_with(b"!"));
+        (entry.pw_uid, entry.pw_gid, text(entry.pw_dir), disabled)
+    };
+    let mut said = vec![1, u8::from(disabled)];
+    said.extend(uid.to_le_bytes());
+    said.extend(gid.to_le_bytes());
+    said.extend(home.unwrap_or_default());
+    Ok(said)
+}
+
+fn decode(said: &[u8]) -> io::Result<Option<Account>> {
+    let number = |at: usize| Some(u32::from_le_bytes(said.get(at..at + 4)?.try_into().ok()?));
+    match said {
+        [0] => Ok(None),
+        [1, disabled @ 0..=1, rest @ ..] if rest.len() > FRONT_OCTETS - 2 => {
+            let (uid, gid) = number(2).zip(number(6)).ok_or(io::ErrorKind::InvalidData)?;
+            Ok(Some(Account {
+                uid,
+                gid,
+                home: OsStr::from_bytes(&said[FRONT_OCTETS..]).into(),
+                disabled: *disabled == 1,
+            }))
+        }
+        // It could not ask, or was ended.
+        _ => Err(io::Error::other("the name service gave no answer")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn root_is_found_and_nobody_who_is_not_there() {
+        let root = find("root", LONG).unwrap().unwrap();
+        assert_eq!((root.uid, root.gid), (0, 0));
+        assert!(root.home.is_absolute());
+        assert_eq!(find("no-such-user-here", LONG).unwrap(), None);
+        assert!(find("r\0t", LONG).is_err());
+    }
+
+    #[test]
+    fn what_is_no_answer_is_none() {
+        assert!(decode(b"").is_err());
+        assert!(decode(&[1, 0, 1, 0]).is_err());
+        assert!(decode(&[1, 2, 1, 0, 0, 0, 1, 0, 0, 0, b'/']).is_err());
+        let one = decode(&[1, 1, 1, 2, 0, 0, 3, 0, 0, 0, b'/'])
+            .unwrap()
+            .unwrap();
+        assert_eq!((one.uid, one.gid, one.disabled), (0x201, 3, true));
+    }
+}
