@@ -1,7 +1,8 @@
 //! A stop is in order: nobody is cut off without a word, content that is on its way is taken and answered, and the log
 //! tells of no trouble, also where every process of the service is told to end.
 
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tests::{Client, Program, find_files, free_port, wait_until};
 
@@ -144,4 +145,71 @@ fn a_signal_to_every_process_of_the_service_is_a_stop_in_order() {
     let said = idle.answer().unwrap();
     assert!(said.starts_with("421 4.3.2"), "{said}");
     assert_in_order(&program.log());
+}
+
+#[test]
+fn content_whose_queue_has_died_is_answered_at_once_though_the_service_stops() {
+    let port = free_port();
+    let mut program = start(port);
+    let mut busy: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = Client::connect(port).unwrap();
+            client.say("MAIL FROM:<x@y.test>").unwrap();
+            client.say("RCPT TO:<ann@a.test>").unwrap();
+            assert!(client.say("DATA").unwrap().starts_with("354"));
+            client
+        })
+        .collect();
+    let queue = program
+        .roles()
+        .into_iter()
+        .find(|(name, _)| name == "queue");
+    let stop = |signal: &str, pid: u32| {
+        let told = Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status();
+        assert!(told.unwrap().success());
+    };
+    // None is started again.
+    stop("-TERM", program.pid());
+    stop("-KILL", queue.unwrap().1);
+    for client in &mut busy {
+        let said = client.say("Subject: late\r\n\r\nhello\r\n.").unwrap();
+        assert!(said.starts_with("451 4.3.0"), "{said}");
+        assert!(client.answer().unwrap().starts_with("421 4.3.2"));
+    }
+    let began = std::time::Instant::now();
+    program.stop();
+    // It was no matter of a minute, for which questions are waited for.
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_signal_while_it_starts_is_a_stop_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().display();
+    let file = folder.path().join("ringmail.toml");
+    let text = format!(
+        "hostname = \"mx.a.test\"\nspool = \"{dir}/spool\"\nruntime = \"{dir}/run\"\n[listen]\nmx = \"127.0.0.1:{}\"\n\
+         [domain.\"a.test\"]\nusers = [\"ann\"]\naliases = {{ postmaster = \"ann\" }}\n\
+         deliver = \"maildir:{dir}/mail/{{user}}\"\n",
+        free_port()
+    );
+    std::fs::write(&file, text).unwrap();
+    for wait in (0..20).map(|step| Duration::from_millis(step * 6)) {
+        let mut program = tests::service(&[folder.path()]);
+        program.arg("--config").arg(&file).arg("run");
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let child = program.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(wait);
+        let told = Command::new("kill").arg(child.id().to_string()).status();
+        assert!(told.unwrap().success());
+        let ended = child.wait_with_output();
+        let ended = ended.unwrap();
+        // Before it hears signals they end it as they end any program.
+        let in_order = ended.status.success() || ended.status.signal() == Some(15);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(in_order, "{wait:?}: {}: {said}", ended.status);
+        assert!(!said.contains("panicked"), "{said}");
+    }
 }

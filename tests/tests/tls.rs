@@ -175,6 +175,9 @@ fn a_reload_that_keys_does_not_answer_changes_nothing() {
     assert_eq!(reload.status.code(), Some(1), "{reload:?}");
     let said = String::from_utf8_lossy(&reload.stderr);
     assert!(said.contains("keys did not say in time"), "{said}");
+    let reload = program.command(&["reload"]);
+    let said = String::from_utf8_lossy(&reload.stderr);
+    assert!(said.contains("has not taken yet"), "{said}");
     kill("-CONT", keys);
     // It takes what it was told, one after the other, and has in the end what it had.
     wait_until("it is as before", SOON, || {

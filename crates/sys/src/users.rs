@@ -4,10 +4,11 @@
 
 use crate::sandbox;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -75,14 +76,11 @@ fn hear(child: &OwnedFd, longest: Duration) -> io::Result<Vec<u8>> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec::try_from(left).map_err(io::Error::other)?;
-        if poll(
-            &mut [PollFd::new(&child.as_fd(), PollFlags::IN)],
-            Some(&left),
-        )? == 0
-        {
+        let mut watched = [PollFd::new(child, PollFlags::IN)];
+        if retry_on_intr(|| poll(&mut watched, Some(&left)))? == 0 {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        match rustix::io::read(child, &mut octets)? {
+        match retry_on_intr(|| rustix::io::read(child, &mut octets))? {
             0 => return Ok(said),
             count => said.extend_from_slice(&octets[..count]),
         }

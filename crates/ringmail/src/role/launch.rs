@@ -10,7 +10,7 @@ use crate::confine::users::{Ids, Users};
 use crate::ipc::launch::{Ask, Name, RECORD_OCTETS, Told, Whom};
 use crate::ipc::spawn::Role;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -66,7 +66,7 @@ fn run(supervisor: &OwnedFd) -> io::Result<()> {
                 .values()
                 .map(|one| PollFd::new(&one.ended, PollFlags::IN)),
         );
-        poll(&mut watched, None)?;
+        retry_on_intr(|| poll(&mut watched, None))?;
         let ready: Vec<bool> = watched.iter().map(|fd| !fd.revents().is_empty()).collect();
         for (whom, _) in all.iter().zip(&ready[1..]).filter(|(_, ready)| **ready) {
             bury(supervisor, &mut started, *whom)?;
@@ -194,7 +194,7 @@ fn hear(supervisor: &OwnedFd) -> io::Result<Option<(Ask, Option<OwnedFd>)>> {
     let mut fds = Vec::new();
     let count = loop {
         let mut watched = [PollFd::new(supervisor, PollFlags::IN)];
-        poll(&mut watched, None)?;
+        retry_on_intr(|| poll(&mut watched, None))?;
         match sys::socket::receive(supervisor, &mut octets, &mut fds) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),

@@ -93,13 +93,13 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
             }
             (ToRole::Arrow(Arrow::Accept), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
-                shared.queue.begin(sender);
-                tokio::task::spawn_local(hear_queue(Rc::clone(shared), receiver));
+                let number = shared.queue.begin(sender);
+                tokio::task::spawn_local(hear_queue(Rc::clone(shared), number, receiver));
             }
             (ToRole::Arrow(Arrow::Judge), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
-                shared.policy.begin(sender);
-                tokio::task::spawn_local(hear_policy(Rc::clone(shared), receiver));
+                let number = shared.policy.begin(sender);
+                tokio::task::spawn_local(hear_policy(Rc::clone(shared), number, receiver));
             }
             (ToRole::Arrow(Arrow::Sign), Some(fd), Some(shared)) => shared.hear_keys(fd).await,
             (ToRole::Listener(listener), Some(fd), Some(shared)) => {
@@ -205,7 +205,7 @@ impl Shared {
     }
 }
 
-async fn hear_queue(shared: Rc<Shared>, mut receiver: Receiver<FromQueue>) {
+async fn hear_queue(shared: Rc<Shared>, number: u64, mut receiver: Receiver<FromQueue>) {
     while let Some(heard) = receiver.hear().await {
         let token = match &heard.head {
             FromQueue::Room(room) => {
@@ -224,15 +224,15 @@ async fn hear_queue(shared: Rc<Shared>, mut receiver: Receiver<FromQueue>) {
             shared.queue.tell(&ToQueue::DropBody { number });
         }
     }
-    shared.queue.end();
+    shared.queue.end(number);
 }
 
-async fn hear_policy(shared: Rc<Shared>, mut receiver: Receiver<Judged>) {
+async fn hear_policy(shared: Rc<Shared>, number: u64, mut receiver: Receiver<Judged>) {
     while let Some(heard) = receiver.hear().await {
         // The session may have ended meanwhile.
         let _ = shared.policy.answer(heard.head.token, heard.head);
     }
-    shared.policy.end();
+    shared.policy.end(number);
 }
 
 async fn listen(shared: Rc<Shared>, door: Box<dyn Door>, kind: Listener) {

@@ -71,6 +71,8 @@ const ADMIN_STOP_WAIT: Duration = Duration::from_secs(2);
 
 /// How often folders are looked for that a role should see and that were not there.
 const ABSENT_LOOK: Duration = Duration::from_secs(2);
+/// The longest pause where they are there and the role cannot have them all the same.
+const ABSENT_MAX: Duration = Duration::from_mins(5);
 
 /// What the supervisor is started with.
 pub struct Start {
@@ -114,6 +116,9 @@ struct Process {
     missing: Vec<Missing>,
     /// Folders that it should see and that were not there.
     absent: Vec<PathBuf>,
+    /// It is not started anew for them before; each time that was in vain it takes longer.
+    absent_until: Instant,
+    absent_pause: Duration,
     /// It was told to end so that it can be started anew; one that has not by then is ended.
     renewed: Option<Instant>,
     /// It says no more; when it has not ended by then it is ended.
@@ -162,6 +167,8 @@ struct Supervisor {
     clock: Clock,
     began: Time,
     trial: Option<Trial>,
+    /// smtpd is joined with keys anew as soon as that serves.
+    rejoin: bool,
     reloading: Option<Reloading>,
     rounds: Rounds,
     last_reload: Option<(Time, String)>,
@@ -225,6 +232,8 @@ pub async fn run(
         stood: Vec::new(),
         missing: Vec::new(),
         absent: Vec::new(),
+        absent_until: now,
+        absent_pause: ABSENT_LOOK,
         renewed: None,
         ends_by: None,
     };
@@ -240,6 +249,7 @@ pub async fn run(
         clock,
         began,
         trial: None,
+        rejoin: false,
         reloading: None,
         rounds,
         last_reload: None,
@@ -420,9 +430,9 @@ impl Supervisor {
                     self.announced = true;
                     // Without a service manager nobody is told.
                     let _ = sd_notify::notify(&[NotifyState::Ready]);
-                    println!("{}", self.start.ready);
-                    // Who reads this may have gone; the service serves all the same.
-                    let _ = io::stdout().flush();
+                    // Who reads this may have gone, or be full; the service serves all the same.
+                    let mut out = io::stdout().lock();
+                    let _ = writeln!(out, "{}", self.start.ready).and_then(|()| out.flush());
                 }
                 None
             }

@@ -2,7 +2,7 @@
 
 use crate::drive::arrow::Sender;
 use serde::Serialize;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use tokio::sync::oneshot;
 
@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 /// there is no answer.
 pub(super) struct Asking<Says, Answer> {
     sender: RefCell<Option<Sender<Says>>>,
+    /// How many arrows there were.
+    arrows: Cell<u64>,
     waiting: RefCell<HashMap<u64, oneshot::Sender<Answer>>>,
 }
 
@@ -20,19 +22,25 @@ impl<Says: Serialize, Answer> Asking<Says, Answer> {
     pub(super) fn new() -> Self {
         Self {
             sender: RefCell::new(None),
+            arrows: Cell::new(0),
             waiting: RefCell::default(),
         }
     }
 
-    /// Over this arrow from now on.
-    pub(super) fn begin(&self, sender: Sender<Says>) {
-        self.end();
+    /// Over this arrow from now on; nothing asked so far will be answered. Gives the arrow's number.
+    pub(super) fn begin(&self, sender: Sender<Says>) -> u64 {
+        self.waiting.borrow_mut().clear();
         self.sender.replace(Some(sender));
+        self.arrows.set(self.arrows.get() + 1);
+        self.arrows.get()
     }
 
-    /// Nothing asked so far will be answered.
-    pub(super) fn end(&self) {
-        self.waiting.borrow_mut().clear();
+    /// The arrow of this number has ended: where there is no newer one, nothing is answered until there is.
+    pub(super) fn end(&self, arrow: u64) {
+        if arrow == self.arrows.get() {
+            self.sender.replace(None);
+            self.waiting.borrow_mut().clear();
+        }
     }
 
     /// Asks; the answer comes by the question's token.

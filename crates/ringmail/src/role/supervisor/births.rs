@@ -4,7 +4,7 @@
 //! given all that it needs, is tried again after a pause. One that never served says so and ends.
 
 use super::{Happened, Process, Supervisor, words};
-use crate::confine::Reach;
+use crate::confine::{Layer, Reach};
 use crate::drive::birth::Birth;
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Arrow, Role, Source, ToRole};
@@ -140,14 +140,27 @@ impl Supervisor {
         }
     }
 
-    /// A role's orders: the configuration, and the walls that stood around it before.
+    /// A role's orders: the configuration, and the walls that it does not go on without: those that stood around it before;
+    /// all, where the configuration demands them and the service serves.
     pub(super) fn orders(&self, role: Role) -> ToRole {
-        let process = self.processes.get(&role);
+        let stood = || {
+            self.processes
+                .get(&role)
+                .map(|process| process.stood.clone())
+        };
+        let walls = if self.announced && self.start.config.sandbox_required {
+            Layer::ALL
+                .into_iter()
+                .filter(|layer| layer.is_of(role))
+                .collect()
+        } else {
+            stood().unwrap_or_default()
+        };
         ToRole::Orders {
             configuration: self.start.configuration.clone(),
             path: self.start.path.clone(),
             situation: self.start.situation,
-            walls: process.map_or_else(Vec::new, |process| process.stood.clone()),
+            walls,
         }
     }
 

@@ -1,7 +1,7 @@
 //! How the roles are confined, by their own words, and their renewal: walls are never taken down, so that a role which may
 //! reach other places than before is ended in order and started anew.
 
-use super::{STOP_WAIT, Supervisor};
+use super::{ABSENT_LOOK, ABSENT_MAX, STOP_WAIT, Supervisor};
 use crate::config::Config;
 use crate::confine::{Layer, Missing};
 use crate::event::{self, Event};
@@ -53,9 +53,18 @@ impl Supervisor {
 
     /// Starts roles anew that lack a folder which is there now.
     pub(super) fn look_for_absent(&mut self) {
-        let found = |process: &super::Process| process.absent.iter().any(|folder| folder.is_dir());
-        let roles = self.processes.iter().filter(|(_, process)| found(process));
-        for role in roles.map(|(role, _)| *role).collect::<Vec<_>>() {
+        let now = Instant::now();
+        let mut found = Vec::new();
+        for (role, process) in &mut self.processes {
+            let is_due = process.absent_until <= now;
+            if is_due && process.absent.iter().any(|folder| folder.is_dir()) {
+                // What is there for us may still be out of its reach, for ever.
+                process.absent_pause = (process.absent_pause * 2).min(ABSENT_MAX);
+                process.absent_until = now + process.absent_pause;
+                found.push(*role);
+            }
+        }
+        for role in found {
             self.renew(role, "a folder that was absent is there");
         }
     }
@@ -68,8 +77,10 @@ impl Supervisor {
     ) -> Option<FromRole> {
         let process = self.processes.get_mut(&role)?;
         let pid = process.child.as_ref().map_or(0, |(child, _)| child.id());
-        let again = !process.stood.is_empty();
         (process.stand, process.missing, process.absent) = said;
+        if process.absent.is_empty() {
+            process.absent_pause = ABSENT_LOOK;
+        }
         for layer in &process.stand {
             if !process.stood.contains(layer) {
                 process.stood.push(*layer);
@@ -84,8 +95,8 @@ impl Supervisor {
             });
         }
         let unmet = self.unmet(&self.start.config)?;
-        // One that was sealed before goes on sealed or not at all: it ends itself, and the others need not.
-        (!again).then_some(FromRole::Hopeless(unmet))
+        // Once all serve, one that cannot be sealed ends itself, and the others need not.
+        (!self.announced).then_some(FromRole::Hopeless(unmet))
     }
 
     /// What a configuration demands of confinement and does not have here.

@@ -6,6 +6,7 @@ use crate::confine::users::Users;
 use crate::ipc::launch::{Ask, Name, TOLD_OCTETS, Told, Whom};
 use crate::ipc::spawn::Role;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -233,7 +234,8 @@ impl Launch {
                 return Ok(told);
             }
             let mut watched = [PollFd::new(&self.socket, PollFlags::IN)];
-            if poll(&mut watched, Some(&wait))? == 0 {
+            // A signal to stop is heard when what is under way has an end.
+            if retry_on_intr(|| poll(&mut watched, Some(&wait)))? == 0 {
                 return Err(io::Error::other("launch does not answer"));
             }
         }

@@ -273,7 +273,7 @@ impl Supervisor {
     }
 
     /// Gives both ends of an arrow; where that cannot be done they keep the older ones.
-    fn join_anew(&self, arrow: Arrow) {
+    pub(super) fn join_anew(&self, arrow: Arrow) {
         if let Err(error) = self.join(arrow) {
             event::say(&Event::Trouble {
                 place: "reload",

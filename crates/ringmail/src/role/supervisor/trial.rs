@@ -4,7 +4,7 @@
 
 use super::Supervisor;
 use super::reload::{Asker, New};
-use crate::ipc::spawn::{Role, ToRole};
+use crate::ipc::spawn::{Arrow, Role, ToRole};
 use crate::ipc::supervise::{Reload, TEXT_OCTETS, cut};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -37,6 +37,11 @@ impl Supervisor {
         }) else {
             return self.go_over(asker, new);
         };
+        if keys.begun > 0 {
+            // Its next word would be one on what it was told before.
+            let why = "keys has not taken yet what it was told before: try again";
+            return Err(Reload::Surroundings(why.into()));
+        }
         keys.begun += 1;
         let orders = ToRole::Orders {
             configuration: new.configuration.clone(),
@@ -66,6 +71,13 @@ impl Supervisor {
 
     /// Goes on with the reload when keys has spoken; when it has ended, or is late, nothing is changed.
     pub(super) fn go_on_trying(&mut self) {
+        let serves = |keys: &super::Process| keys.child.is_some() && keys.serves();
+        let keys_serves = self.processes.get(&Role::Keys).is_some_and(serves);
+        if self.rejoin && keys_serves {
+            // Who was joined with keys between may have been shown what did not stay.
+            self.rejoin = false;
+            self.join_anew(Arrow::Sign);
+        }
         let Some(trial) = self.trial.take() else {
             return;
         };
@@ -86,7 +98,7 @@ impl Supervisor {
             _ if Instant::now() >= trial.deadline => {
                 let why = "keys did not say in time whether it takes the certificates";
                 // It may take them yet, and then these again.
-                self.give_new_orders(Role::Keys);
+                self.take_back();
                 return self.refuse(&trial.asker, Reload::Surroundings(why.into()));
             }
             _ => {
@@ -95,8 +107,14 @@ impl Supervisor {
             }
         };
         if let Err(refused) = self.go_over(asker.clone(), new) {
-            self.give_new_orders(Role::Keys);
+            self.take_back();
             self.refuse(&asker, refused);
         }
+    }
+
+    /// Has keys go back to what it had.
+    fn take_back(&mut self) {
+        self.give_new_orders(Role::Keys);
+        self.rejoin = true;
     }
 }
