@@ -173,8 +173,36 @@ pub fn start_nothing() -> io::Result<()> {
     )
 }
 
+/// Calls of x86-64 that have another number where a program is of the kind with short pointers (x32), and that number.
+#[cfg(target_arch = "x86_64")]
+const X32_OTHERS: [(libc::c_long, i64); 6] = [
+    (libc::SYS_execve, 520),
+    (libc::SYS_ptrace, 521),
+    (libc::SYS_kexec_load, 528),
+    (libc::SYS_process_vm_readv, 539),
+    (libc::SYS_process_vm_writev, 540),
+    (libc::SYS_execveat, 545),
+];
+
+/// Adds the numbers by which a kernel that knows x32 knows the same calls: a program of any kind may use them, and what is
+/// not refused by its number is allowed.
+#[cfg(target_arch = "x86_64")]
+fn with_x32(rules: &mut BTreeMap<i64, Vec<SeccompRule>>) {
+    /// `__X32_SYSCALL_BIT`.
+    const X32: i64 = 0x4000_0000;
+    for (number, conditions) in rules.clone() {
+        let other = X32_OTHERS.iter().find(|(call, _)| *call == number);
+        rules.insert(number | X32, conditions.clone());
+        if let Some((_, other)) = other {
+            rules.insert(other | X32, conditions);
+        }
+    }
+}
+
 /// Refuses these calls with this error in all threads, and allows everything else.
-fn refuse(rules: BTreeMap<i64, Vec<SeccompRule>>, error: libc::c_int) -> io::Result<()> {
+fn refuse(mut rules: BTreeMap<i64, Vec<SeccompRule>>, error: libc::c_int) -> io::Result<()> {
+    #[cfg(target_arch = "x86_64")]
+    with_x32(&mut rules);
     let refuse = SeccompAction::Errno(error.unsigned_abs());
     let arch = std::env::consts::ARCH
         .try_into()
@@ -269,6 +297,50 @@ mod tests {
         assert_eq!(info.si_signo, libc::SIGSYS);
         // SAFETY: si_addr is where call_addr is: the first pointer.
         assert_eq!(unsafe { info.si_addr() }, std::ptr::dangling_mut());
+    }
+
+    /// What a child of ours meets that has closed itself: the number of the error, or 0.
+    fn in_a_child(close: fn() -> io::Result<()>, number: libc::c_long) -> i32 {
+        // SAFETY: the child makes system calls and ends; what it allocates for a filter is its own, and no other thread of
+        // this test holds the allocator's lock for ever.
+        match unsafe { libc::fork() } {
+            0 => {
+                let closed = crate::sandbox::no_new_privileges().and_then(|()| close());
+                // SAFETY: the calls that are tried take numbers, or pointers that are null.
+                let result = unsafe { libc::syscall(number, 0, 0, 0, 0, 0, 0) };
+                let error = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+                let said = if result < 0 { error } else { 0 };
+                // SAFETY: ends the child at once.
+                unsafe { libc::_exit(if closed.is_ok() { said } else { 255 }) }
+            }
+            child => {
+                let mut status = 0;
+                // SAFETY: the status is a place for a number.
+                unsafe { libc::waitpid(child, &raw mut status, 0) };
+                libc::WEXITSTATUS(status)
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_refused_by_all_of_its_numbers() {
+        let (mut become_root, mut start) = (vec![libc::SYS_setresuid], vec![libc::SYS_execve]);
+        if cfg!(target_arch = "x86_64") {
+            become_root.push(libc::SYS_setresuid | 0x4000_0000);
+            start.extend([libc::SYS_execve | 0x4000_0000, 0x208 | 0x4000_0000]);
+        }
+        for number in become_root {
+            assert_eq!(in_a_child(refuse_root, number), libc::EPERM, "{number:#x}");
+        }
+        for number in start {
+            assert_eq!(
+                in_a_child(start_nothing, number),
+                libc::EPERM,
+                "{number:#x}"
+            );
+        }
+        assert_eq!(in_a_child(start_nothing, libc::SYS_clone3), libc::ENOSYS);
+        assert_eq!(in_a_child(start_nothing, libc::SYS_getppid), 0);
     }
 
     #[test]
