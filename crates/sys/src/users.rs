@@ -17,8 +17,12 @@ use std::time::{Duration, Instant};
 pub const HOME_OCTETS: usize = 512;
 /// What a module may write for one user.
 const BUFFER_OCTETS: usize = 64 * 1024;
-/// Of the child's word: whether there is such a user, whether it is disabled, its ids.
-const FRONT_OCTETS: usize = 10;
+/// Of the child's word: whether there is such a user, whether it is disabled, its ids; whether its home is a folder, that
+/// one's ids and mode.
+const FRONT_OCTETS: usize = 10 + 13;
+/// How long a child that was ended may take to be gone. One that waits for a file system of another machine may take for
+/// ever, and is left to it.
+const END_WAIT: Duration = Duration::from_secs(1);
 
 /// A user as the name service has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +33,21 @@ pub struct Account {
     pub gid: u32,
     /// Its home, as written.
     pub home: PathBuf,
+    /// The folder that is there; nothing where there is none that can be seen.
+    pub folder: Option<Folder>,
     /// Whether its password is marked as one that nobody can use (`passwd -l`), where that can be seen.
     pub disabled: bool,
+}
+
+/// Whose a home is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folder {
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its mode.
+    pub mode: u32,
 }
 
 /// Looks a user up. `None`: there is none of this name. The process has one thread. An answer that does not come in time
@@ -51,15 +68,23 @@ pub fn find(name: &str, longest: Duration) -> io::Result<Option<Account>> {
         pid if pid > 0 => {
             drop(theirs);
             let heard = hear(&ours, longest);
-            // SAFETY: these calls take numbers, and a null pointer where the status is not wanted. The child was not
-            // waited for, so that its number is its own.
-            unsafe {
-                libc::kill(pid, libc::SIGKILL);
-                libc::waitpid(pid, std::ptr::null_mut(), 0);
-            }
+            end(pid);
             decode(&heard?)
         }
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends the child and waits for it, for a time.
+fn end(child: libc::pid_t) {
+    // SAFETY: the call takes numbers; the child was not waited for, so that its number is its own.
+    unsafe { libc::kill(child, libc::SIGKILL) };
+    let deadline = Instant::now() + END_WAIT;
+    // SAFETY: the call takes numbers, and a null pointer where the status is not wanted.
+    while unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::WNOHANG) } == 0
+        && Instant::now() < deadline
+    {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -124,7 +149,15 @@ fn ask(name: &CStr) -> io::Result<Vec<u8>> {
     let mut said = vec![1, u8::from(disabled)];
     said.extend(uid.to_le_bytes());
     said.extend(gid.to_le_bytes());
-    said.extend(home.unwrap_or_default());
+    let home = home.unwrap_or_default();
+    let folder = rustix::fs::stat(OsStr::from_bytes(&home)).ok();
+    let is_folder = |stat: &rustix::fs::Stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    let folder = folder.filter(is_folder);
+    said.push(u8::from(folder.is_some()));
+    for number in folder.map_or([0; 3], |stat| [stat.st_uid, stat.st_gid, stat.st_mode]) {
+        said.extend(number.to_le_bytes());
+    }
+    said.extend(home);
     Ok(said)
 }
 
@@ -134,10 +167,22 @@ fn decode(said: &[u8]) -> io::Result<Option<Account>> {
         [0] => Ok(None),
         [1, disabled @ 0..=1, rest @ ..] if rest.len() > FRONT_OCTETS - 2 => {
             let (uid, gid) = number(2).zip(number(6)).ok_or(io::ErrorKind::InvalidData)?;
+            let [is_folder, owner @ ..] = &said[10..FRONT_OCTETS] else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
+            let folder = match owner.as_chunks::<4>().0 {
+                [uid, gid, mode] if *is_folder == 1 => Some(Folder {
+                    uid: u32::from_le_bytes(*uid),
+                    gid: u32::from_le_bytes(*gid),
+                    mode: u32::from_le_bytes(*mode),
+                }),
+                _ => None,
+            };
             Ok(Some(Account {
                 uid,
                 gid,
                 home: OsStr::from_bytes(&said[FRONT_OCTETS..]).into(),
+                folder,
                 disabled: *disabled == 1,
             }))
         }
@@ -157,6 +202,7 @@ mod tests {
         let root = find("root", LONG).unwrap().unwrap();
         assert_eq!((root.uid, root.gid), (0, 0));
         assert!(root.home.is_absolute());
+        assert_eq!(root.folder.map(|folder| folder.uid), Some(0));
         assert_eq!(find("no-such-user-here", LONG).unwrap(), None);
         assert!(find("r\0t", LONG).is_err());
     }

@@ -4,11 +4,9 @@
 use super::users::Ids;
 use policy::can_be_a_user;
 use std::fmt;
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, PathBuf};
 use std::time::Duration;
-use sys::users::{Account, HOME_OCTETS};
+use sys::users::{Account, Folder, HOME_OCTETS};
 
 /// The first uid of people; those below it are the system's own (`UID_MIN` of `login.defs(5)` on every distribution).
 pub const UID_MIN: u32 = 1000;
@@ -95,9 +93,7 @@ pub fn find(name: &str, ours: impl IntoIterator<Item = u32>) -> Result<Person, U
         return Err(Unfit::Unknown);
     }
     let found = sys::users::find(name, FIND_WAIT).map_err(|_| Unfit::NoAnswer)?;
-    let person = fit(found.ok_or(Unfit::Unknown)?, ours)?;
-    let owned = is_his(&person).unwrap_or(false);
-    owned.then_some(person).ok_or(Unfit::Home)
+    fit(found.ok_or(Unfit::Unknown)?, ours)
 }
 
 /// What the answer of a name service must be: it may come from another machine.
@@ -106,6 +102,7 @@ fn fit(account: Account, ours: impl IntoIterator<Item = u32>) -> Result<Person, 
         uid,
         gid,
         home,
+        folder,
         disabled,
     } = account;
     if uid < UID_MIN || uid == NOBODY || uid == u32::MAX || gid == 0 || gid == u32::MAX {
@@ -119,21 +116,19 @@ fn fit(account: Account, ours: impl IntoIterator<Item = u32>) -> Result<Person, 
     }
     let straight = |part| matches!(part, Component::RootDir | Component::Normal(_));
     let below_root = home.parent().is_some() && home.components().all(straight);
-    if !home.is_absolute() || !below_root || home.as_os_str().len() > HOME_OCTETS {
+    let ids = Ids { uid, gid };
+    let is_his = folder.is_some_and(|folder| is_his(folder, ids));
+    if !home.is_absolute() || !below_root || home.as_os_str().len() > HOME_OCTETS || !is_his {
         return Err(Unfit::Home);
     }
-    Ok(Person {
-        ids: Ids { uid, gid },
-        home,
-    })
+    Ok(Person { ids, home })
 }
 
-/// Whether the home is there, his own, and nobody else's to write to.
-fn is_his(person: &Person) -> io::Result<bool> {
-    let found = std::fs::metadata(&person.home)?;
-    let by_group = found.mode() & 0o020 != 0 && found.gid() != person.ids.gid;
-    let by_all = found.mode() & 0o002 != 0;
-    Ok(found.is_dir() && found.uid() == person.ids.uid && !by_group && !by_all)
+/// Whether a home is his own, and nobody else's to write to.
+fn is_his(folder: Folder, ids: Ids) -> bool {
+    let by_group = folder.mode & 0o020 != 0 && folder.gid != ids.gid;
+    let by_all = folder.mode & 0o002 != 0;
+    folder.uid == ids.uid && !by_group && !by_all
 }
 
 #[cfg(test)]
@@ -145,6 +140,11 @@ mod tests {
             uid,
             gid,
             home: home.into(),
+            folder: Some(Folder {
+                uid,
+                gid,
+                mode: 0o700,
+            }),
             disabled: false,
         }
     }
@@ -177,25 +177,24 @@ mod tests {
 
     #[test]
     fn a_home_is_ones_own() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let found = std::fs::metadata(folder.path()).unwrap();
-        let person = |uid, gid| Person {
-            ids: Ids { uid, gid },
-            home: folder.path().into(),
+        let by = |uid, gid, mode| {
+            let folder = Some(Folder { uid, gid, mode });
+            fits(Account {
+                folder,
+                ..account(1000, 1000, "/home/ann")
+            })
         };
-        let (uid, gid) = (found.uid(), found.gid());
-        assert!(is_his(&person(uid, gid)).unwrap());
-        assert!(!is_his(&person(uid + 1, gid)).unwrap());
-        let set = |mode| {
-            let mode = std::fs::Permissions::from_mode(mode);
-            std::fs::set_permissions(folder.path(), mode).unwrap();
+        for mode in [0o700, 0o755, 0o775] {
+            assert!(by(1000, 1000, mode).is_ok(), "{mode:o}");
+        }
+        for (uid, gid, mode) in [(1001, 1000, 0o700), (1000, 100, 0o775), (1000, 1000, 0o777)] {
+            assert_eq!(by(uid, gid, mode), Err(Unfit::Home), "{uid} {gid} {mode:o}");
+        }
+        let none = Account {
+            folder: None,
+            ..account(1000, 1000, "/home/ann")
         };
-        set(0o775);
-        assert!(is_his(&person(uid, gid)).unwrap());
-        assert!(!is_his(&person(uid, gid + 1)).unwrap());
-        set(0o777);
-        assert!(!is_his(&person(uid, gid)).unwrap());
+        assert_eq!(fits(none), Err(Unfit::Home));
     }
 
     #[test]
