@@ -185,6 +185,39 @@ fn content_whose_queue_has_died_is_answered_at_once_though_the_service_stops() {
 }
 
 #[test]
+fn who_tells_it_to_stop_once_more_still_has_the_answer_to_what_was_handed_over() {
+    let port = free_port();
+    let mut program = start(port);
+    let mail = program.folder().join("mail/a.test/ann/new");
+    let mut client = Client::connect(port).unwrap();
+    client.say("MAIL FROM:<x@y.test>").unwrap();
+    client.say("RCPT TO:<ann@a.test>").unwrap();
+    assert!(client.say("DATA").unwrap().starts_with("354"));
+    let roles = program.roles();
+    let queue = roles.iter().find(|(name, _)| name == "queue").unwrap().1;
+    let tell = |signal: &str, pid: u32| {
+        let told = Command::new("kill")
+            .args([signal, &pid.to_string()])
+            .status();
+        assert!(told.unwrap().success());
+    };
+    // As a disk that takes its time.
+    tell("-STOP", queue);
+    client.put(b"Subject: late\r\n\r\nhello\r\n.\r\n").unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    tell("-TERM", program.pid());
+    std::thread::sleep(Duration::from_millis(200));
+    tell("-TERM", program.pid());
+    std::thread::sleep(Duration::from_secs(3));
+    tell("-CONT", queue);
+    let said = client.answer().unwrap();
+    assert!(said.starts_with("250 2.0.0"), "{said}");
+    program.stop();
+    program.run();
+    wait_until("it is delivered", SOON, || find_files(&mail).len() == 1);
+}
+
+#[test]
 fn a_signal_while_it_starts_is_a_stop_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path().display();

@@ -193,6 +193,45 @@ fn a_reload_that_keys_does_not_answer_changes_nothing() {
     assert_ne!(new, old);
 }
 
+#[test]
+fn a_handshake_that_stalls_does_not_hold_a_stop_up() {
+    let (port, authority) = (free_port(), Authority::new());
+    let mut program = started(port, &authority);
+    let mut client = Client::connect(port).expect("it listens");
+    let said = client.say("STARTTLS").expect("an answer");
+    assert!(said.starts_with("220"), "{said}");
+    let began = std::time::Instant::now();
+    assert!(program.stop());
+    // It was no matter of minutes, which a client has for a handshake otherwise.
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_certificate_that_came_while_there_was_no_keys_is_tried_all_the_same() {
+    let (port, authority) = (free_port(), Authority::new());
+    let program = started(port, &authority);
+    let (_, old) = Client::connect_tls(port, NAME, &authority).expect("TLS");
+    let folder = program.folder().join("tls");
+    let owner = fs::metadata(program.folder()).expect("it is there");
+    fs::write(folder.join("new"), "nothing").expect("our own folder");
+    fs::rename(folder.join("new"), folder.join("fullchain.pem")).expect("our own folder");
+    give(&folder, std::os::unix::fs::MetadataExt::uid(&owner));
+    // Each death makes the pause before the next longer.
+    for _ in 0..5 {
+        wait_until("there is one", SOON, || keys_of(&program).is_some());
+        kill("-KILL", keys_of(&program).expect("it runs"));
+        wait_until("there is none", SOON, || keys_of(&program).is_none());
+    }
+    kill("-HUP", program.pid());
+    wait_until("the next refuses it", SOON, || {
+        program.log().contains("event=certificate.refused")
+    });
+    wait_until("TLS is there again", SOON, || {
+        let shown = Client::connect_tls(port, NAME, &authority);
+        shown.is_ok_and(|(_, shown)| shown == old)
+    });
+}
+
 fn keys_of(program: &Program) -> Option<u32> {
     let found = program.roles().into_iter().find(|(name, _)| name == "keys");
     found.map(|(_, pid)| pid)

@@ -212,9 +212,14 @@ mod tests {
         assert!(decode(b"").is_err());
         assert!(decode(&[1, 0, 1, 0]).is_err());
         assert!(decode(&[1, 2, 1, 0, 0, 0, 1, 0, 0, 0, b'/']).is_err());
-        let one = decode(&[1, 1, 1, 2, 0, 0, 3, 0, 0, 0, b'/'])
-            .unwrap()
-            .unwrap();
+        let front = [1, 1, 1, 2, 0, 0, 3, 0, 0, 0];
+        let there = [1, 4, 0, 0, 0, 5, 0, 0, 0, 6, 0, 0, 0];
+        let one = decode(&[&front[..], &there, b"/"].concat());
+        let one = one.unwrap().unwrap();
         assert_eq!((one.uid, one.gid, one.disabled), (0x201, 3, true));
+        let (uid, gid, mode) = (4, 5, 6);
+        assert_eq!(one.folder, Some(Folder { uid, gid, mode }));
+        let none = decode(&[&front[..], &[0; 13], b"/"].concat());
+        assert_eq!(none.unwrap().unwrap().folder, None);
     }
 }

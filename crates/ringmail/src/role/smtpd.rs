@@ -40,8 +40,9 @@ const ANSWER_WAIT: Duration = Duration::from_mins(1);
 /// How long sessions whose content still comes may go on when the service stops; one whose content does not, and all others,
 /// are told before.
 const STOP_WAIT: Duration = Duration::from_mins(1);
-/// How long the last words of those that went on for so long may take.
-const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
+/// How long the last words of those that went on for so long may take: what was handed to queue is still answered, for who
+/// hears nothing of it sends it again.
+const LAST_WORDS_WAIT: Duration = Duration::from_secs(8);
 
 /// An answer of queue, and the file that may come with it.
 type Answered = (FromQueue, Option<OwnedFd>);

@@ -110,7 +110,7 @@ struct Process {
     reach: Reach,
     /// Layers that stand around it, by its own word.
     stand: Vec<Layer>,
-    /// Layers that stood around one that reached the same, and have to stand around the next.
+    /// Layers that stood around one before, and have to stand around the next.
     stood: Vec<Layer>,
     /// Layers that do not.
     missing: Vec<Missing>,
@@ -167,6 +167,8 @@ struct Supervisor {
     clock: Clock,
     began: Time,
     trial: Option<Trial>,
+    /// Files of keys that a reload replaced while there was no keys to try the others: until one has taken those.
+    before: Option<Vec<Secret>>,
     /// smtpd is joined with keys anew as soon as that serves.
     rejoin: bool,
     reloading: Option<Reloading>,
@@ -249,6 +251,7 @@ pub async fn run(
         clock,
         began,
         trial: None,
+        before: None,
         rejoin: false,
         reloading: None,
         rounds,
@@ -401,6 +404,9 @@ impl Supervisor {
         if matches!(said, FromRole::Hopeless(_)) {
             // Files of keys that are of no use stop a start. A service that goes on, goes on without TLS.
             let ends = role == Role::Queue || !self.announced;
+            if role == Role::Keys && !ends {
+                self.fall_back();
+            }
             return ends.then_some(said);
         }
         if let FromRole::Trapped(number) = said {
@@ -424,7 +430,10 @@ impl Supervisor {
         match said {
             FromRole::Ready => {
                 process.begun = process.begun.saturating_sub(1);
-                process.served = true;
+                (process.served, process.unanswered) = (true, 0);
+                if role == Role::Keys {
+                    self.before = None;
+                }
                 let ready = |p: &Process| p.child.is_some() && p.serves();
                 if !self.announced && self.processes.values().all(ready) {
                     self.announced = true;

@@ -114,7 +114,10 @@ pub(crate) fn refuse_root() -> io::Result<()> {
 /// Refuses what a process never does that starts no other, and what nobody needs who looks after others: programs,
 /// processes, namespaces, mounts, other processes' memory, keys and other subsystems of the kernel. Threads may be started.
 pub fn start_nothing() -> io::Result<()> {
-    const NEVER: [libc::c_long; 38] = [
+    /// `open_tree_attr(2)`, of Linux 6.15; libc has no name for it.
+    const OPEN_TREE_ATTR: libc::c_long = 467;
+    const NEVER: [libc::c_long; 39] = [
+        OPEN_TREE_ATTR,
         libc::SYS_acct,
         libc::SYS_add_key,
         libc::SYS_bpf,

@@ -68,10 +68,6 @@ impl Supervisor {
         tokio::task::spawn_local(words::hear(role, pid, Rc::clone(&birth), happened));
         let reach = Reach::of(role, &self.start.config);
         if let Some(process) = self.processes.get_mut(&role) {
-            if process.reach != reach {
-                // What stands around it follows from what it reaches.
-                process.stood.clear();
-            }
             process.began = Instant::now();
             process.restarts += u32::from(process.last_end.is_some());
             process.since = now;

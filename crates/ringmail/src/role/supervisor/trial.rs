@@ -35,7 +35,16 @@ impl Supervisor {
                 .map(|(c, _)| c.id())
                 .map(|pid| (keys, pid))
         }) else {
-            return self.go_over(asker, new);
+            let tried = new.secrets.is_empty();
+            let before = std::mem::take(&mut self.secrets);
+            let gone = self.go_over(asker, new);
+            if gone.is_err() {
+                self.secrets = before;
+            } else if !tried {
+                // The first of them that a keys has taken is what the next one has too.
+                self.before.get_or_insert(before);
+            }
+            return gone;
         };
         if keys.begun > 0 {
             // Its next word would be one on what it was told before.
@@ -109,6 +118,13 @@ impl Supervisor {
         if let Err(refused) = self.go_over(asker.clone(), new) {
             self.take_back();
             self.refuse(&asker, refused);
+        }
+    }
+
+    /// A new keys cannot use the files that it was started with: the next has those that one used before, if there are such.
+    pub(super) fn fall_back(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.secrets = before;
         }
     }
 

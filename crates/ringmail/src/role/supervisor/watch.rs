@@ -1,5 +1,5 @@
-//! Whether the roles are awake: each that serves is asked once in a while, and one that does not say so is ended, and
-//! started anew. It is counted in rounds, not in time, so that a machine that slept ends nobody.
+//! Whether the roles are awake: each that serves is asked once in a while, and one that does not say so, or does not begin
+//! to serve, is ended, and started anew. It is counted in rounds, not in time, so that a machine that slept ends nobody.
 
 use super::Supervisor;
 use crate::event::{self, Event};
@@ -45,7 +45,9 @@ impl Supervisor {
             let Some(process) = self.processes.get_mut(&role) else {
                 continue;
             };
-            let Some((child, _)) = process.child.as_mut().filter(|_| process.served) else {
+            // A long queue takes its time before it serves. Nobody else does, and who has not begun is asked nothing.
+            let counts = process.served || role != Role::Queue;
+            let Some((child, _)) = process.child.as_mut().filter(|_| counts) else {
                 continue;
             };
             if process.unanswered >= UNANSWERED_MAX {
@@ -58,7 +60,9 @@ impl Supervisor {
                 continue;
             }
             process.unanswered += 1;
-            self.tell(role, &ToRole::Watch, None);
+            if process.served {
+                self.tell(role, &ToRole::Watch, None);
+            }
         }
     }
 }
