@@ -113,6 +113,21 @@ impl Besieged {
         }
     }
 
+    /// Waits until it has heard all that it was told.
+    async fn hears(&self) -> Result<(), String> {
+        let asks = async {
+            // Its socket may be full of what it was told before.
+            while self.birth.order(&ToRole::Watch, None).is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            self.birth.report().await
+        };
+        match tokio::time::timeout(SOON, asks).await {
+            Ok(Ok(Some(FromRole::Awake))) => Ok(()),
+            other => Err(format!("it does not say that it is awake: {other:?}")),
+        }
+    }
+
     fn lives(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
