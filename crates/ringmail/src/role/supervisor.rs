@@ -1,8 +1,9 @@
 //! supervisor: reads the configuration, opens the listeners, starts the roles, hands each its ends of the
 //! arrows, and starts again what dies. It reads nothing that comes from outside and talks to no network.
 //!
-//! It takes its orders from its own file and from signals; admin may ask it two things (`ipc::supervise`), and
-//! neither question carries anything that it goes by.
+//! It takes its orders from its own file and from signals. admin may ask it two things (`ipc::supervise`), and neither
+//! question carries anything that it goes by; local may call for a courier by a user's name (`couriers`), whom launch looks
+//! up itself.
 
 mod births;
 mod confinement;
@@ -300,6 +301,12 @@ pub async fn run(
 impl Supervisor {
     fn now(&self) -> Time {
         Time::from_micros(self.clock.now_micros())
+    }
+
+    /// A role's process, if there is one.
+    fn pid_of(&self, role: Role) -> Option<u32> {
+        let (child, _) = self.processes.get(&role)?.child.as_ref()?;
+        Some(child.id())
     }
 
     /// When something is due next, whatever happens.

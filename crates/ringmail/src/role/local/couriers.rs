@@ -18,11 +18,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 /// Couriers at work at the same time; further attempts wait.
 const AT_WORK_MAX: usize = 24;
 /// Attempts that one courier makes; the next has a new one.
 const ATTEMPTS_MAX: u32 = 100;
+/// How long a courier is handed attempts; the supervisor ends those that live much longer.
+const LIFE: Duration = Duration::from_mins(5);
+/// How long an attempt may take. A courier is its user's, who may stop it: that is his own mail's matter, and no others wait.
+const ATTEMPT_WAIT: Duration = Duration::from_mins(2);
 /// How long a courier with nothing to do is kept.
 const IDLE: Duration = Duration::from_secs(5);
 /// Couriers that an attempt is handed to, one after the other.
@@ -56,6 +61,7 @@ struct Courier {
     hearing: AbortHandle,
     gone: Rc<Cell<bool>>,
     taken: Cell<u32>,
+    began: Instant,
     _place: OwnedSemaphorePermit,
 }
 
@@ -213,12 +219,13 @@ impl Courier {
             hearing: hearing.abort_handle(),
             gone,
             taken: Cell::new(0),
+            began: Instant::now(),
             _place: place,
         })
     }
 
     fn takes_more(&self) -> bool {
-        !self.gone.get() && self.taken.get() < ATTEMPTS_MAX
+        !self.gone.get() && self.taken.get() < ATTEMPTS_MAX && self.began.elapsed() < LIFE
     }
 
     /// Hands an attempt over and waits for its end.
@@ -238,6 +245,12 @@ impl Courier {
             }
         };
         said.map_err(io::Error::other)?;
-        awaited.await.map_err(|_| ended())
+        if let Ok(answer) = tokio::time::timeout(ATTEMPT_WAIT, awaited).await {
+            return answer.map_err(|_| ended());
+        }
+        self.waiting.borrow_mut().remove(&attempt.attempt);
+        self.gone.set(true);
+        let why = "the process that delivers does not answer";
+        Err(io::Error::other(why))
     }
 }

@@ -152,8 +152,13 @@ impl Supervisor {
         } else {
             stood().unwrap_or_default()
         };
+        self.orders_by(self.start.configuration.clone(), walls)
+    }
+
+    /// Orders by this text, with walls that whoever has them does not go on without.
+    pub(super) fn orders_by(&self, configuration: String, walls: Vec<Layer>) -> ToRole {
         ToRole::Orders {
-            configuration: self.start.configuration.clone(),
+            configuration,
             path: self.start.path.clone(),
             situation: self.start.situation,
             walls,

@@ -12,11 +12,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::time::Duration;
 use sys::socket::Kind;
+use tokio::time::Instant;
 
 /// What couriers are called in the log.
 const PROCESS: &str = "courier";
 
+/// How long a courier may live: local hands it nothing after half of that. One that lives on was stopped by its user.
+const LIFE_MAX: Duration = Duration::from_mins(10);
 /// Calls that launch has at the same time. Looking a user up may take seconds, and roles are started between.
 const CALLS_MAX: usize = 2;
 /// Calls that wait for that. local has fewer.
@@ -34,6 +38,7 @@ struct Call {
 struct Courier {
     call: Call,
     birth: Rc<Birth>,
+    called: Instant,
     /// Its process, as soon as it is known.
     born: Option<Born>,
 }
@@ -92,6 +97,7 @@ impl Supervisor {
         let courier = Courier {
             call,
             birth,
+            called: Instant::now(),
             born: None,
         };
         self.couriers.all.insert(place, courier);
@@ -128,6 +134,10 @@ impl Supervisor {
                     });
                 }
                 ended.push(*place);
+            } else if courier.called.elapsed() > LIFE_MAX {
+                self.nursery.kill(born);
+                // Once, and again where it was in vain.
+                courier.called = Instant::now();
             }
         }
         for place in ended {
@@ -147,13 +157,9 @@ impl Supervisor {
         let (called_by, token) = (courier.call.caller, courier.call.token);
         let (birth, pid) = (Rc::clone(&courier.birth), born.id());
         let walls = self.processes.get(&Role::Local);
-        let orders = ToRole::Orders {
-            configuration: self.start.configuration.clone(),
-            path: self.start.path.clone(),
-            situation: self.start.situation,
-            // Sealed as local is, or not at all.
-            walls: walls.map_or_else(Vec::new, |local| local.stood.clone()),
-        };
+        // Sealed as local is, or not at all.
+        let walls = walls.map_or_else(Vec::new, |local| local.stood.clone());
+        let orders = self.orders_by(self.start.configuration.clone(), walls);
         let arrow = ToRole::Arrow(Arrow::DeliverLocal);
         let joined = sys::socket::pair(Kind::Stream).and_then(|(one, other)| {
             birth.order(&orders, None)?;
@@ -188,11 +194,6 @@ impl Supervisor {
             let refused = Some(why.words().to_owned());
             self.tell(Role::Local, &ToRole::Courier { token, refused }, None);
         }
-    }
-
-    fn pid_of(&self, role: Role) -> Option<u32> {
-        let process = self.processes.get(&role);
-        process.and_then(|process| process.child.as_ref().map(|(child, _)| child.id()))
     }
 
     /// Takes note of what a courier said; one whose walls are not those that were demanded ends itself.

@@ -27,37 +27,28 @@ pub struct Trial {
 impl Supervisor {
     /// Asks keys to take the files of a reload. Where there is none now, the next one is started with them.
     pub(super) fn try_certificates(&mut self, asker: Asker, new: New) -> Result<(), Reload> {
-        let keys = self.processes.get_mut(&Role::Keys);
-        let living = keys.filter(|_| !new.secrets.is_empty());
-        let Some((keys, pid)) = living.and_then(|keys| {
-            keys.child
-                .as_ref()
-                .map(|(c, _)| c.id())
-                .map(|pid| (keys, pid))
-        }) else {
-            let tried = new.secrets.is_empty();
+        if new.secrets.is_empty() {
+            return self.go_over(asker, new);
+        }
+        let Some(pid) = self.pid_of(Role::Keys) else {
             let before = std::mem::take(&mut self.secrets);
             let gone = self.go_over(asker, new);
-            if gone.is_err() {
-                self.secrets = before;
-            } else if !tried {
-                // The first of them that a keys has taken is what the next one has too.
-                self.before.get_or_insert(before);
+            match gone {
+                // Of several in a row the first are those that a keys has taken.
+                Ok(()) => _ = self.before.get_or_insert(before),
+                Err(_) => self.secrets = before,
             }
             return gone;
         };
-        if keys.begun > 0 {
-            // Its next word would be one on what it was told before.
-            let why = "keys has not taken yet what it was told before: try again";
-            return Err(Reload::Surroundings(why.into()));
+        if let Some(keys) = self.processes.get_mut(&Role::Keys) {
+            if keys.begun > 0 {
+                // Its next word would be one on what it was told before.
+                let why = "keys has not taken yet what it was told before: try again";
+                return Err(Reload::Surroundings(why.into()));
+            }
+            keys.begun += 1;
         }
-        keys.begun += 1;
-        let orders = ToRole::Orders {
-            configuration: new.configuration.clone(),
-            path: self.start.path.clone(),
-            situation: self.start.situation,
-            walls: Vec::new(),
-        };
+        let orders = self.orders_by(new.configuration.clone(), Vec::new());
         self.tell(Role::Keys, &orders, None);
         self.give_files(&new.secrets);
         self.tell(Role::Keys, &ToRole::Begin, None);
@@ -90,9 +81,7 @@ impl Supervisor {
         let Some(trial) = self.trial.take() else {
             return;
         };
-        let keys = self.processes.get(&Role::Keys);
-        let pid = keys.and_then(|keys| keys.child.as_ref().map(|(child, _)| child.id()));
-        let serves = keys.is_some_and(super::Process::serves);
+        let pid = self.pid_of(Role::Keys);
         let Trial { asker, new, .. } = match trial {
             Trial {
                 asker,
@@ -103,7 +92,7 @@ impl Supervisor {
                 let why = "keys ended while it read the certificates";
                 return self.refuse(&trial.asker, Reload::Surroundings(why.into()));
             }
-            _ if serves => trial,
+            _ if keys_serves => trial,
             _ if Instant::now() >= trial.deadline => {
                 let why = "keys did not say in time whether it takes the certificates";
                 // It may take them yet, and then these again.
