@@ -1,6 +1,5 @@
 //! supervisor ─launch─▶ launch: start this role, or a courier for this user, with this descriptor; end it; launch says what
-//! became of it. Records of
-//! one size that hold numbers, decoded by hand: who reads them may become other users.
+//! became of it. Records of one size that hold numbers, or a name, decoded by hand: who reads them may become other users.
 
 use crate::confine::accounts::Unfit;
 use crate::confine::users::{Ids, Users};

@@ -2,8 +2,9 @@
 //! keeps a right when root is given up: to become another user that is not root, and to end what it started.
 //!
 //! Trusts the supervisor for which role is started and when, and for nothing else: who each role is was said to it
-//! before root was given up, and who a courier becomes it looks up itself. May touch one socket. Its records are of one size and hold numbers. If it is taken over,
-//! everything that one of our users may do can be done.
+//! before root was given up, and who a courier becomes it looks up itself. May touch one socket. Its records are of one
+//! size and hold numbers, or a name of few letters. If it is taken over, everything that one of our users or another that
+//! is not root may do can be done.
 
 use crate::confine::accounts::{self, Unfit};
 use crate::confine::users::{Ids, Users};
