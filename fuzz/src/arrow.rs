@@ -8,7 +8,8 @@
 use crate::octets::Octets;
 use ringmail::ipc::spawn::{Arrow, FromRole, Role, ToRole};
 use ringmail::ipc::{
-    self, Frame, Misbehaved, accept, control, deliver, judge, launch, reload, sign, supervise,
+    self, Frame, Misbehaved, accept, check as checks, control, deliver, judge, launch, login,
+    reload, sign, supervise,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,8 +45,15 @@ fn check(data: &[u8], planted: bool) {
         5 => drop(hears::<control::Answer>(&stream, planted)),
         6 => {
             for record in hears::<ToRole>(&stream, planted) {
-                if let ToRole::Arrow(arrow) = record {
-                    matrix(arrow);
+                match record {
+                    ToRole::Arrow(arrow) => matrix(arrow),
+                    ToRole::Key(share, _) => assert!(share.ends()[0] != share.ends()[1]),
+                    ToRole::Listener(listener) => {
+                        let role = listener.role();
+                        assert!(role == Role::Admin || Role::SERVERS.contains(&role));
+                    }
+                    ToRole::File(what) => assert!(Role::FILED.contains(&what.role())),
+                    _ => {}
                 }
             }
         }
@@ -58,6 +66,10 @@ fn check(data: &[u8], planted: bool) {
         13 => numbers(&stream),
         14 => drop(hears::<sign::ToKeys>(&stream, planted)),
         15 => drop(hears::<sign::FromKeys>(&stream, planted)),
+        16 => drop(hears::<login::ToKeys>(&stream, planted)),
+        17 => drop(hears::<login::FromKeys>(&stream, planted)),
+        18 => drop(hears::<checks::Question>(&stream, planted)),
+        19 => drop(hears::<checks::Checked>(&stream, planted)),
         _ => cut(&stream),
     }
 }

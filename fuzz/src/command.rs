@@ -5,9 +5,11 @@
 //! The first octet says how the session ends and how patient its driver is, the next two how the octets are
 //! cut; all the rest is what the client says.
 
+mod login;
 mod model;
 
 use crate::octets::{Octets, pieces};
+use login::Login;
 use mail::{Class, Public, Reply, Status, Time, limits};
 use model::Model;
 use smtp::content::{Content, Progress, Stuffing};
@@ -22,6 +24,12 @@ const PARAMETERS: Parameters = Parameters {
     errors_max: 6,
     // What comes with STARTTLS and what behind it depends on how octets are cut, and must: transitions.txt has it.
     start_tls: false,
+    needs_login: false,
+};
+/// Where users log in.
+const SUBMISSION: Parameters = Parameters {
+    needs_login: true,
+    ..PARAMETERS
 };
 /// Longest piece that a client's octets are cut into.
 const PIECE_OCTETS: usize = 700;
@@ -48,6 +56,7 @@ fn check(data: &[u8], planted: bool) {
         command(line.strip_suffix(b"\r").unwrap_or(line));
     }
     content(input, seed);
+    chunks(input, seed);
     let watched = watched(input, choices, planted);
     for patience in [0, choices.patience] {
         let pieces = pieces(input, seed, PIECE_OCTETS);
@@ -62,6 +71,8 @@ struct Choices {
     stray_answer: bool,
     patience: usize,
     last: Last,
+    /// It is users who come, under TLS.
+    submission: bool,
 }
 
 /// How the session ends when the client has said all.
@@ -83,6 +94,7 @@ impl Choices {
                 1 => Last::Slow,
                 _ => Last::Stop,
             },
+            submission: octet & 0x80 != 0,
         }
     }
 }
@@ -92,6 +104,8 @@ impl Choices {
 struct Story {
     said: Vec<u8>,
     stored: Vec<Stored>,
+    /// Who was asked about.
+    logins: Vec<Login>,
     closed: bool,
 }
 
@@ -118,7 +132,11 @@ struct Driver {
 impl Driver {
     fn new(choices: Choices) -> Self {
         Self {
-            session: Session::new(PARAMETERS, START),
+            session: if choices.submission {
+                Session::under_tls(SUBMISSION, START)
+            } else {
+                Session::new(PARAMETERS, START)
+            },
             choices,
             story: Story::default(),
             content: Vec::new(),
@@ -144,6 +162,16 @@ impl Driver {
                 Output::Reply(reply) => reply.write(Public::Token(7), &mut self.story.said),
                 Output::Extensions => self.session.offer("mx.test").write(&mut self.story.said),
                 Output::Ask(question) => self.asked.push_back(question),
+                Output::ContentBegins => {
+                    // Its recipients were decided on, or it is over already.
+                    let transaction = self.session.transaction();
+                    let all = transaction.is_none_or(|t| {
+                        t.recipients
+                            .iter()
+                            .all(|path| judge(&path.to_string()) == Answer::Accept)
+                    });
+                    assert!(all && self.session.asked_recipient().is_none());
+                }
                 Output::DiscardContent => self.content.clear(),
                 Output::StartTls => unreachable!("it was not offered"),
                 Output::Close => {
@@ -166,6 +194,7 @@ impl Driver {
             Question::Connect if self.choices.refuse_connection => Answer::Refuse(UNWANTED),
             Question::Connect => Answer::Accept,
             Question::Mail => {
+                assert_eq!(self.session.is_logged_in(), self.choices.submission);
                 let transaction = self.session.transaction().expect("it is being opened");
                 judge(&transaction.reverse_path.to_string())
             }
@@ -175,6 +204,7 @@ impl Driver {
             }
             Question::Commit => self.commit(),
             Question::StartTls => unreachable!("it was not offered"),
+            Question::Login => self.log_in(),
         };
         self.session.answer(answer, self.now);
         if self.choices.stray_answer && self.asked.is_empty() {
@@ -182,6 +212,22 @@ impl Driver {
             self.session.answer(Answer::Accept, self.now);
         }
         true
+    }
+
+    fn log_in(&mut self) -> Answer {
+        assert!(self.choices.submission && !self.session.is_logged_in());
+        let credentials = self.session.take_credentials().expect("somebody asks");
+        assert!(self.session.take_credentials().is_none());
+        let answer = judge(&credentials.user);
+        let login = (credentials.user.into(), credentials.password.to_vec());
+        self.story.logins.push(login);
+        match answer {
+            Answer::Accept => Answer::Accept,
+            Answer::Refuse(reply) if reply == replies::TRY_LATER => {
+                Answer::Refuse(replies::LOGIN_LATER)
+            }
+            Answer::Refuse(_) => Answer::Refuse(replies::BAD_LOGIN),
+        }
     }
 
     fn commit(&mut self) -> Answer {
@@ -249,7 +295,7 @@ fn is_full(content: &[u8]) -> bool {
     content.starts_with(b"full")
 }
 
-/// A path that begins with `no` is nobody's, one that begins with `later` comes too early.
+/// A path, or a user's name, that begins with `no` is nobody's, one that begins with `later` comes too early.
 fn judge(path: &str) -> Answer {
     if path.starts_with("no") {
         Answer::Refuse(replies::RELAYING_DENIED)
@@ -292,27 +338,36 @@ fn talk(pieces: &[&[u8]], choices: Choices, patience: usize) -> Story {
 /// Runs a session an octet at a time, and the model beside it.
 fn watched(input: &[u8], choices: Choices, planted: bool) -> Story {
     let mut driver = Driver::new(choices);
-    let mut model = Model::default();
+    let mut model = Model::new(choices.submission);
     driver.settle();
     let mut pending = Vec::new();
     for octet in input {
         pending.push(*octet);
         loop {
             let in_content = driver.session.wants_content();
+            let in_chunk = model.in_chunk();
+            assert!(
+                in_content || !in_chunk || driver.story.closed,
+                "out of step"
+            );
             let stored = driver.story.stored.len();
             let used = driver.receive(&pending);
             model.read(&pending[..used], in_content);
             pending.drain(..used);
-            if planted && in_content && model.content().ends_with(b"\n.\r\n") {
+            if planted && in_content && !in_chunk && model.content().ends_with(b"\n.\r\n") {
                 driver.receive(b"\r\n.\r\n");
             }
             let heard = driver.settle();
-            if in_content {
+            let kept = driver.story.stored.get(stored);
+            let kept = kept.map(|s| (&s.content[..], s.eight_bit));
+            if in_content && !in_chunk {
                 let ended = !driver.session.wants_content();
-                let kept = driver.story.stored.get(stored);
-                model.agree_on_content(ended, kept.map(|s| (&s.content[..], s.eight_bit)));
+                model.agree_on_content(ended, kept);
+            } else if let Some((kept, eight_bit)) = kept {
+                model.agree_on_chunks(kept, eight_bit);
             }
             model.agree(&driver.story.said, driver.story.closed);
+            model.agree_on_logins(&driver.story.logins, driver.story.closed);
             if used == 0 && !heard {
                 break;
             }
@@ -327,7 +382,10 @@ fn command(line: &[u8]) {
         .iter()
         .any(|b| !(b' '..=b'~').contains(b) && *b != b'\t');
     match Command::parse(line) {
-        Err(why) => assert!(!control || why == CommandError::Octets),
+        Err(why) => {
+            let ends_the_session = matches!(why, CommandError::Chunk | CommandError::Foreign);
+            assert!(!control || ends_the_session || why == CommandError::Octets);
+        }
         Ok(_) if control => panic!("a control character was taken"),
         Ok(Command::Mail {
             reverse_path,
@@ -358,6 +416,20 @@ fn command(line: &[u8]) {
                     forward_path: forward_path.clone()
                 })
             );
+        }
+        Ok(Command::Bdat { size_octets, last }) => {
+            let text = format!("BDAT {size_octets}{}", if last { " LAST" } else { "" });
+            let again = Command::parse(text.as_bytes());
+            assert_eq!(again, Ok(Command::Bdat { size_octets, last }));
+        }
+        Ok(Command::Auth {
+            mechanism: Some(mechanism),
+            initial_response,
+        }) => {
+            let response = initial_response.map_or(String::new(), |r| format!(" {}", r.0));
+            let text = format!("auth {}{response}", mechanism.name());
+            let again = Command::parse(text.as_bytes());
+            assert_eq!(again, Command::parse(line));
         }
         Ok(Command::Ehlo(name) | Command::Helo(name)) => {
             // It will stand in our Received field.
@@ -399,5 +471,21 @@ fn content(octets: &[u8], seed: u64) {
         assert_eq!(read, [octets, end].concat());
         assert_eq!(reader.octets(), read.len() as u64);
         assert_eq!(reader.eight_bit(), !octets.is_ascii());
+    }
+}
+
+/// A content in chunks is the same however it is cut into them.
+fn chunks(octets: &[u8], seed: u64) {
+    let (mut reader, mut read) = (Content::new(u64::MAX), Vec::new());
+    for chunk in pieces(octets, seed, 40) {
+        reader.read_chunk(chunk, &mut read);
+    }
+    reader.end(&mut read);
+    assert_eq!(reader.fault().is_none(), model::is_sound_in_chunks(octets));
+    if reader.fault().is_none() {
+        assert_eq!(read, model::with_line_ends(octets));
+        assert_eq!(reader.octets(), read.len() as u64);
+        assert_eq!(reader.eight_bit(), !octets.is_ascii());
+        assert!(model::is_sound(&read));
     }
 }

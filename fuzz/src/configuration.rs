@@ -219,14 +219,15 @@ fn refuses(policy: &Policy, ip: IpAddr, situation: Situation) {
                 domain: domain.clone(),
             };
             let path = ForwardPath::Mailbox(mailbox.clone());
-            for listener in [Listener::Mx, Listener::Submission] {
+            for listener in [Listener::Mx, Listener::Submission(None)] {
                 let client = Client { ip, listener };
                 let verdict = policy.recipient(client, &ReversePath::Null, &path);
                 let story = policy.explain_recipient(client, &ReversePath::Null, &path);
                 assert_eq!(story.verdict, verdict);
                 match verdict.decision {
                     Decision::Refuse(refusal) => assert!(
-                        refusal == Refusal::RelayingDenied || situation == Situation::Try,
+                        matches!(refusal, Refusal::RelayingDenied | Refusal::LoginNeeded)
+                            || situation == Situation::Try,
                         "{ip} to {path}: {refusal:?}"
                     ),
                     Decision::Accept(_) => {

@@ -1,4 +1,4 @@
-//! What must hold whatever comes in: six functions that take any octets and panic when something does not.
+//! What must hold whatever comes in: seven functions that take any octets and panic when something does not.
 //!
 //! `cargo xtask fuzz` lets an engine look for such octets; the tests run what it kept in `corpus/`. Each
 //! target exists a second time with a mistake planted between it and what it watches, to prove that it
@@ -6,6 +6,7 @@
 
 pub mod arrow;
 pub mod command;
+pub mod completion;
 pub mod configuration;
 mod octets;
 pub mod path;
@@ -31,7 +32,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "arrow",
         run: arrow::run,
@@ -49,6 +50,16 @@ pub const TARGETS: [Target; 6] = [
             "crates/smtp/src/content.rs",
             "crates/smtp/src/server.rs",
             "crates/smtp/src/server",
+        ],
+    },
+    Target {
+        name: "completion",
+        run: completion::run,
+        planted: completion::planted,
+        mistake: "nobody says that content has ended",
+        room: &[
+            "crates/mail/src/completion.rs",
+            "crates/mail/src/completion",
         ],
     },
     Target {

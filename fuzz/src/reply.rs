@@ -10,7 +10,7 @@ use crate::octets::{Octets, pieces};
 use mail::limits::{COMMAND_LINE_OCTETS, REPLY_LINE_OCTETS};
 use mail::{Cause, Detail, Mailbox, Outcome, RemoteReply, ReversePath, Time};
 use smtp::Command;
-use smtp::client::{Dialect, Message, Output, Parameters, Session};
+use smtp::client::{Answer, Dialect, Message, Output, Parameters, Security, Session};
 
 const START: Time = Time::from_secs(1000);
 /// Whom messages are for, in turn.
@@ -41,6 +41,9 @@ type Mistake<'a> = &'a dyn Fn(Outcome) -> Outcome;
 #[derive(Clone, Copy, Debug)]
 struct Choices {
     dialect: Dialect,
+    security: Security,
+    /// A login is needed before the first message.
+    login: bool,
     end: End,
     eight_bit: bool,
     /// All that the server says comes at once, before it was asked.
@@ -63,6 +66,8 @@ impl Choices {
     fn new(octets: &mut Octets<'_>) -> Self {
         let (first, second) = (octets.octet(), octets.octet());
         Self {
+            security: Security::AsItIs,
+            login: false,
             dialect: if first & 1 == 0 {
                 Dialect::Smtp
             } else {
@@ -99,23 +104,73 @@ struct Story {
 
 fn check(data: &[u8], mistake: Mistake<'_>) {
     let mut octets = Octets(data);
-    let choices = Choices::new(&mut octets);
+    let mut choices = Choices::new(&mut octets);
     let seed = u64::from(octets.octet());
+    choices.security = match seed >> 6 {
+        2 => Security::Offered,
+        3 => Security::Demanded,
+        _ => Security::AsItIs,
+    };
+    choices.login = seed >> 4 & 3 == 3;
     let server = octets.0;
+    let agree = |story: &Story| {
+        if choices.login {
+            logged_in(story, server);
+        } else {
+            model::agree(story, server, choices);
+        }
+    };
     if choices.at_once {
-        let story = talk(&[server], choices, mistake);
-        model::agree(&story, server, choices);
+        agree(&talk(&[server], choices, mistake));
         return;
     }
     // A server that speaks when it is asked is read line by line; within a line the cut is anywhere.
     let lines: Vec<&[u8]> = server.split_inclusive(|b| *b == b'\n').collect();
     let story = talk(&lines, choices, mistake);
-    model::agree(&story, server, choices);
+    agree(&story);
     let cut: Vec<&[u8]> = lines
         .iter()
         .flat_map(|line| pieces(line, seed, 9))
         .collect();
     assert_eq!(talk(&cut, choices, mistake), story, "cut elsewhere");
+}
+
+/// What the driver gives for each answer of the login: no two alike, and none a command.
+const ANSWERS: [(Answer, &str); 3] = [
+    (Answer::Plain, "AHBsYWlu"),
+    (Answer::User, "dXNlcg=="),
+    (Answer::Password, "cGFzcw=="),
+];
+
+/// A login: nothing of a message before the server has said yes to the last line of it, what it needs only when it was
+/// offered and asked for, and each once.
+fn logged_in(story: &Story, server: &[u8]) {
+    let place = |wanted: &str| story.sent.iter().position(|line| line.starts_with(wanted));
+    let plain = place("AUTH PLAIN");
+    let [_, (_, user), (_, password)] = ANSWERS;
+    if let Some(mail) = place("MAIL") {
+        let last = plain.or(place(password)).expect("a login");
+        assert!(last < mail, "{story:?}");
+        let said_yes = server
+            .split(|b| *b == b'\n')
+            .any(|line| line.starts_with(b"2"));
+        assert!(said_yes, "{story:?}");
+    }
+    if let Some(place_of_it) = place(password) {
+        assert!(plain.is_none() && place(user) < Some(place_of_it));
+    }
+    let offered = server
+        .windows(4)
+        .any(|word| word.eq_ignore_ascii_case(b"AUTH"));
+    assert!(place("AUTH").is_none() || offered, "{story:?}");
+    for (_, words) in ANSWERS {
+        let count = story
+            .sent
+            .iter()
+            .filter(|line| line.ends_with(words))
+            .count();
+        assert!(count <= 1, "{story:?}");
+    }
 }
 
 fn message(choices: Choices) -> Message {
@@ -146,6 +201,8 @@ fn talk(pieces: &[&[u8]], choices: Choices, mistake: Mistake<'_>) -> Story {
     let parameters = Parameters {
         hostname: "me.test".into(),
         dialect: choices.dialect,
+        security: choices.security,
+        login: choices.login,
     };
     let mut driver = Driver {
         session: Session::new(parameters, START),
@@ -198,6 +255,16 @@ impl Driver<'_> {
                     assert_eq!(self.story.outcomes.len(), self.story.given);
                 }
                 Output::Idle => self.go_on(),
+                // A handshake of which the server says nothing here.
+                Output::StartTls => self.session.secured(self.now),
+                Output::Login(answer) => {
+                    let octets: &[u8] = match answer {
+                        Answer::Plain => b"\0plain",
+                        Answer::User => b"user",
+                        Answer::Password => b"pass",
+                    };
+                    self.session.answer(Some(octets), self.now);
+                }
                 Output::Unusable(cause) => {
                     assert!(!self.story.unusable && self.story.given == 0);
                     harmless(&cause);
@@ -245,7 +312,12 @@ impl Driver<'_> {
             assert!(line.len() + 2 <= COMMAND_LINE_OCTETS);
             let text = String::from_utf8(line.to_vec()).expect("commands are ASCII");
             let smtp = text.replacen("LHLO", "EHLO", 1);
-            assert!(Command::parse(smtp.as_bytes()).is_ok(), "{text:?}");
+            let of_the_login =
+                smtp == "AUTH LOGIN" || ANSWERS.iter().any(|(_, said)| smtp.ends_with(said));
+            assert!(
+                of_the_login || Command::parse(smtp.as_bytes()).is_ok(),
+                "{text:?}"
+            );
             self.story.sent.push(text);
         }
     }

@@ -36,6 +36,11 @@ fn the_corpus_of_commands_holds() {
 }
 
 #[test]
+fn the_corpus_of_completions_holds() {
+    holds("completion");
+}
+
+#[test]
 fn the_corpus_of_configurations_holds() {
     holds("configuration");
 }

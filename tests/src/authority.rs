@@ -1,7 +1,7 @@
 //! Who makes certificates that a test trusts.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256,
 };
 use rustls::{ClientConfig, RootCertStore};
@@ -28,6 +28,9 @@ impl Authority {
     pub fn new() -> Self {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names are right names");
+        // Another name than those of its certificates, which clients would take for signed by themselves.
+        let name = "Authority of a test";
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let own = params.self_signed(&key).expect("a certificate");
@@ -59,12 +62,10 @@ impl Authority {
     /// Makes a certificate of these names with a new key, as certbot leaves them in a folder. Gives the private key as
     /// the number that it is, the highest octets first.
     pub fn certify(&self, names: &[&str], folder: &Path) -> Vec<u8> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let params = CertificateParams::new(names).expect("right names");
-        let made = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let (key, chain) = self.sign(&params);
         fs::create_dir_all(folder).expect("a writable scratch folder");
-        let chain = made.pem() + &self.pem;
         for (name, text, mode) in [
             ("fullchain.pem", chain, 0o644),
             ("privkey.pem", key.serialize_pem(), 0o600),
@@ -76,6 +77,18 @@ impl Authority {
             fs::rename(&new, &path).expect("a writable scratch folder");
         }
         scalar(&key.serialize_der())
+    }
+
+    /// A certificate of any kind with a new key, in PEM: the key, the certificate, its own.
+    pub fn certified(&self, params: &CertificateParams) -> Vec<u8> {
+        let (key, chain) = self.sign(params);
+        (key.serialize_pem() + &chain).into_bytes()
+    }
+
+    fn sign(&self, params: &CertificateParams) -> (KeyPair, String) {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+        let made = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (key, made.pem() + &self.pem)
     }
 }
 

@@ -60,6 +60,25 @@ impl Root {
         command
     }
 
+    /// Its Perl, with its modules.
+    pub fn perl(&self) -> Command {
+        let mut libraries = vec![self.path.join("usr/share/perl5").display().to_string()];
+        for folder in [
+            "usr/share/perl",
+            "usr/lib/x86_64-linux-gnu/perl",
+            "usr/lib/x86_64-linux-gnu/perl5",
+            "usr/lib/x86_64-linux-gnu/perl-base",
+        ] {
+            let folder = self.path.join(folder);
+            libraries.push(folder.display().to_string());
+            let versions = fs::read_dir(&folder).into_iter().flatten().flatten();
+            libraries.extend(versions.map(|version| version.path().display().to_string()));
+        }
+        let mut perl = self.command("usr/bin/perl");
+        perl.env("PERL5LIB", libraries.join(":"));
+        perl
+    }
+
     /// The folders of the root's shared libraries, as `LD_LIBRARY_PATH` has them.
     pub fn library_path(&self) -> String {
         let shared = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);

@@ -40,6 +40,8 @@ pub fn they_send(test: &str, start: Start, manners: &Manners) {
         Ok(peer) => peer,
         Err(why) => return left_out(test, &why),
     };
+    let can_send = |message: &Message| manners.cannot_send.is_none_or(|cannot| !cannot(message));
+    let messages = messages.into_iter().filter(can_send).collect();
     let (refused, taken) = parted(messages, manners, Way::Here);
     for (message, answer) in inject(peer.port, refused, OURS) {
         let refusal = manners
@@ -54,8 +56,14 @@ pub fn they_send(test: &str, start: Start, manners: &Manners) {
     wait_until("sessions are logged", LONGEST, || {
         ours.log().contains("event=session.closed")
     });
-    let clear = ours.log().matches(" tls=none ").count();
+    let clear = clear_sessions(&ours.log());
     assert_eq!(clear, 0, "in clear, from {}", peer.name);
+    if let Some(in_chunks) = manners.sent_in_chunks {
+        wait_until("they log what went out in chunks", LONGEST, || {
+            let log = peer.log();
+            log.lines().filter(|line| in_chunks(line)).count() >= taken.len()
+        });
+    }
 }
 
 /// We send to them: every message goes into us by SMTP, and comes out of the peer's mailboxes. What the peer refuses
@@ -96,6 +104,9 @@ fn hand_over(test: &str, start: Start, manners: &Manners, route: fn(u16, &[Strin
     let arrived = wait(&taken, || peer.arrived());
     judge(&taken, &arrived, manners, Way::There, &peer);
     wait_until("nothing is left", LONGEST, || ours.queued() == Some(0));
+    if peer.offers_tls {
+        under_tls(&ours.log(), peer.name);
+    }
     let mut reports = maildir::contents(&ours.folder().join("mail"));
     let reports = reports.remove("reports").unwrap_or_default();
     reported(&refused, &reports, manners);
@@ -246,4 +257,28 @@ fn judge(sent: &[Message], arrived: &Arrived, manners: &Manners, way: Way, peer:
         sent.len(),
         arrived.len()
     );
+}
+
+/// What went to a next hop by SMTP went under TLS, each of them.
+fn under_tls(log: &str, peer: &str) {
+    let delivered = log
+        .lines()
+        .filter(|line| line.contains("event=recipient.delivered"));
+    let by_smtp = delivered.filter(|line| line.contains(" next_hop=smtp://"));
+    let (tls, clear): (Vec<&str>, Vec<&str>) =
+        by_smtp.partition(|line| line.contains(" tls=TLSv1_3:"));
+    assert_eq!(clear.len(), 0, "to {peer}: {clear:?}");
+    assert!(!tls.is_empty(), "nothing went to {peer}");
+    let word = tls[0].split(' ').find(|word| word.starts_with("tls="));
+    println!("{peer}: {} under {}", tls.len(), word.unwrap_or_default());
+}
+
+/// Sessions that took mail without TLS. Who has very many at once is told to come later, in clear.
+fn clear_sessions(log: &str) -> usize {
+    let closed = log
+        .lines()
+        .filter(|line| line.contains("event=session.closed"));
+    closed
+        .filter(|line| line.contains(" tls=none ") && !line.contains(" accepted=0 "))
+        .count()
 }

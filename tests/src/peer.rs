@@ -10,12 +10,13 @@ mod postfix;
 mod sendmail;
 
 pub use dovecot::{Quota, dovecot, dovecot_with_quotas};
-pub use exim::exim;
+pub use exim::{exim, exim_for_account};
 pub use opensmtpd::opensmtpd;
 pub use postfix::postfix;
 pub use sendmail::sendmail;
 
-use crate::cell::Running;
+use crate::Authority;
+use crate::cell::{Cell, Running, User};
 use crate::interop::Arrived;
 use crate::maildir;
 use crate::sink::Sink;
@@ -25,12 +26,34 @@ pub const THEIRS: &str = "theirs.test";
 /// The domain whose mail a peer relays to us.
 pub const OURS: &str = "ours.test";
 
+/// Its certificate, where its cell has it.
+const CERT: &str = "/etc/tls/fullchain.pem";
+/// And its key.
+const KEY: &str = "/etc/tls/privkey.pem";
+
+/// Puts a certificate of these names into a cell; its key is this user's.
+fn certify(cell: &Cell, names: &[&str], owner: User, by: &Authority) {
+    cell.owned_by("etc/tls", owner);
+    by.certify(names, &cell.inside("etc/tls"));
+    let key = cell.inside(KEY);
+    std::os::unix::fs::chown(key, Some(owner.id), Some(owner.id))
+        .expect("root may give files away");
+}
+
+/// Root, as a cell knows it.
+const ROOT: User = User {
+    name: "root",
+    id: 0,
+};
+
 /// A server that runs.
 pub struct Peer {
     /// Its name.
     pub name: &'static str,
     /// Where it listens, for SMTP or LMTP.
     pub port: u16,
+    /// Whether it offers STARTTLS.
+    pub offers_tls: bool,
     mailboxes: Mailboxes,
     running: Running,
 }

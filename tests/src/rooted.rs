@@ -12,16 +12,18 @@ use std::sync::OnceLock;
 /// The first of the users' ids; the others follow, in the order of [`USERS`]. No system gives ids there out.
 pub const FIRST_ID: u32 = 61_000;
 /// The users, in the order of their ids.
-pub const USERS: [&str; 9] = [
+pub const USERS: [&str; 11] = [
     "ringmail",
     "ringmail-launch",
     "ringmail-queue",
     "ringmail-policy",
     "ringmail-keys",
+    "ringmail-auth",
     "ringmail-local",
     "ringmail-relay",
     "ringmail-admin",
     "ringmail-smtpd",
+    "ringmail-submission",
 ];
 
 /// The file in the program's folder that has the first id of its users, where they are to be nobody else's: the kernel counts

@@ -128,7 +128,15 @@ fn what_dies_is_sealed_the_same_when_it_is_started_again() {
             .filter(|pid| status(*pid, "Seccomp_filters") == "2")
     };
     for (count, role) in [
-        "smtpd", "policy", "keys", "queue", "local", "relay", "admin",
+        "smtpd",
+        "submission",
+        "auth",
+        "policy",
+        "keys",
+        "queue",
+        "local",
+        "relay",
+        "admin",
     ]
     .iter()
     .enumerate()
@@ -249,7 +257,16 @@ fn root_brings_by_reload_what_the_service_cannot_have_by_itself() {
             .find(|(name, _)| name == role)
             .map(|(_, pid)| *pid)
     };
-    for role in ["launch", "smtpd", "policy", "queue", "relay", "admin"] {
+    for role in [
+        "launch",
+        "smtpd",
+        "submission",
+        "auth",
+        "policy",
+        "queue",
+        "relay",
+        "admin",
+    ] {
         assert_eq!(pid(&before, role), pid(&after, role), "{role}");
     }
     assert_ne!(pid(&before, "local"), pid(&after, "local"));

@@ -13,6 +13,9 @@ const SOON: Duration = Duration::from_secs(20);
 /// Ids that no system gives out.
 const ANN: u32 = 60_500;
 const BOB: u32 = 60_501;
+/// Nobody else in any other test.
+const EVE: u32 = 60_510;
+const FAY: u32 = 60_511;
 
 fn configuration(mx: u16, users: &[&str]) -> String {
     format!(
@@ -235,4 +238,100 @@ fn what_a_courier_was_at_when_it_was_killed_is_delivered_once() {
     wait_until("the queue knows", SOON, || program.queued() == Some(0));
     assert_eq!(find_files(&new).len(), 6);
     assert!(couriers(&program).iter().all(|(_, pid)| *pid != courier));
+}
+
+/// Somebody who stops whatever is his as soon as it is.
+struct Stopper(std::process::Child);
+
+impl Stopper {
+    fn of(user: u32) -> Self {
+        let (uid, gid) = (format!("--reuid={user}"), format!("--regid={user}"));
+        // All that this user may signal but the shell itself, which is the first to do it again and again.
+        let stops = "while :; do kill -STOP -1; done 2>/dev/null";
+        let mut command = Command::new("setpriv");
+        let command = command.args([&*uid, &*gid, "--clear-groups", "sh", "-c", stops]);
+        Self(command.spawn().expect("setpriv is there"))
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn who_stops_his_couriers_stops_nobody_else() {
+    let name = "who_stops_his_couriers_stops_nobody_else";
+    if let Some(why) = rooted::lacks() {
+        return left_out(name, why);
+    }
+    let port = free_port();
+    let users = ["ann", "eve", "fay"];
+    let program = Program::start_by_root_with(&configuration(port, &users), |folder| {
+        let people = [
+            person(folder, "ann", ANN, "x", "ann"),
+            person(folder, "eve", EVE, "x", "eve"),
+            person(folder, "fay", FAY, "x", "fay"),
+        ];
+        fs::write(folder.join(PEOPLE), people.concat()).expect("our own folder");
+    });
+    let launch = program
+        .roles()
+        .into_iter()
+        .find(|(name, _)| name == "launch");
+    let launch = launch.expect("root started it").1;
+    let stopper = Stopper::of(EVE);
+    let new = program.folder().join("home/fay/mail/in/new");
+    for count in 1..=10 {
+        for _ in 0..3 {
+            send(port, "eve");
+        }
+        send(port, "fay");
+        wait_until("fay's is delivered", SOON, || {
+            find_files(&new).len() == count
+        });
+        // No child of launch is somebody else and still launch's own program, for launch would wait for it.
+        let is_launch = |pid: u32| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words == b"ringmail\0launch\0"
+        };
+        let children = children_of(launch).into_iter();
+        for (_, pid) in children.filter(|(_, pid)| is_launch(*pid)) {
+            assert_ne!(
+                status(pid, "State").chars().next(),
+                Some('T'),
+                "{pid} is stopped"
+            );
+        }
+    }
+    assert!(!program.log().contains("role.stuck"), "{}", program.log());
+    // What she stopped is ended when local has no use for it any more.
+    drop(stopper);
+}
+
+#[test]
+fn a_mailbox_that_leads_into_another_s_home_gets_nothing() {
+    let name = "a_mailbox_that_leads_into_another_s_home_gets_nothing";
+    if let Some(why) = rooted::lacks() {
+        return left_out(name, why);
+    }
+    let port = free_port();
+    let program = Program::start_by_root_with(&configuration(port, &["ann", "bob"]), |folder| {
+        let people =
+            person(folder, "ann", ANN, "x", "ann") + &person(folder, "bob", BOB, "x", "bob");
+        fs::write(folder.join(PEOPLE), people).expect("our own folder");
+        // A link into the home of somebody else, which she cannot look into.
+        let mail = folder.join("home/ann/mail");
+        fs::create_dir(&mail).expect("root may");
+        std::os::unix::fs::symlink(folder.join("home/bob"), mail.join("in")).expect("root may");
+        chown(&mail, Some(ANN), Some(ANN)).expect("root may");
+    });
+    send(port, "ann");
+    wait_until("it is deferred", SOON, || {
+        program.log().contains("event=attempt.deferred")
+    });
+    assert!(find_files(&program.folder().join("home")).is_empty());
+    assert_eq!(program.queued(), Some(1));
 }

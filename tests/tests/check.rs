@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use tests::{Program, Unprivileged, binary, free_port, left_out, service};
+use tests::{Authority, Program, Unprivileged, binary, free_port, left_out, service};
 
 /// A folder with a configuration whose surroundings are in order but for what a test does to them.
 struct Place {
@@ -129,6 +129,14 @@ fn a_port_that_our_own_daemon_has_is_in_order() {
          [aliases]\nroot = \"ops@b.test\"\n[relay]\nto = \"smtp://127.0.0.1:1\"\n"
     ));
     Found::of(&program.command(&["check"])).says(0, &["no mistakes"]);
+    // Who it is itself may not look at what it has open, and asks it.
+    let mut check = tests::service(&[program.folder()]);
+    let output = check
+        .arg("--config")
+        .arg(program.config())
+        .arg("check")
+        .output();
+    Found::of(&output.expect("the program")).says(0, &["no mistakes"]);
     assert!(program.stop());
 }
 
@@ -163,6 +171,36 @@ fn mailboxes_that_are_missing_are_said() {
     );
     fs::write(place.path().join("mail"), "").expect("writable");
     place.check().says(1, &["mail: is not a folder"]);
+}
+
+#[test]
+fn a_file_of_passwords_is_there_where_users_log_in_and_others_cannot_read_it() {
+    let place = Place::new();
+    let passwords = place.path().join("passwords");
+    let tls = place.path().join("tls");
+    fs::create_dir(&tls).expect("writable");
+    Authority::new().certify(&["mx.a.test"], &tls);
+    let auth = format!("[auth]\npasswords = \"file:{}\"\n", passwords.display());
+    place.write(&auth);
+    place.check().says(0, &["no mistakes"]);
+    let listens = format!("submission = \"127.0.0.1:{}\"\n[domain", free_port());
+    let text = fs::read_to_string(place.config()).expect("written");
+    let text = text.replace("[domain", &listens);
+    let cert = format!("cert = \"{}\"\n[listen]", tls.display());
+    fs::write(place.config(), text.replace("[listen]", &cert)).expect("writable");
+    let missing = ["passwords: ", "ringmail user add", ":15 auth.passwords"];
+    place.check().says(1, &missing);
+    fs::write(&passwords, "").expect("writable");
+    let mode = |mode| {
+        fs::set_permissions(&passwords, fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    mode(0o644);
+    place.check().says(1, &["mode 0644", "auth.passwords"]);
+    mode(0o640);
+    place.check().says(0, &["no mistakes"]);
+    fs::remove_file(&passwords).expect("ours");
+    fs::create_dir(&passwords).expect("writable");
+    place.check().says(1, &["auth.passwords"]);
 }
 
 #[test]
@@ -435,4 +473,33 @@ fn a_gateway_that_hides_strangers_is_an_open_relay_and_nothing_starts() {
         "it started:\n{}",
         found.said
     );
+}
+
+#[test]
+fn without_authorities_nobody_can_be_verified() {
+    let place = Place::new();
+    let roots = place.path().join("roots.pem");
+    let more = format!(
+        "[tls]\nverify = [\"b.test\"]\nroots = \"{}\"\n",
+        roots.display()
+    );
+    place.write(&more);
+    let found = place.check();
+    assert_eq!(found.code, Some(1), "{}", found.said);
+    assert!(
+        found.said.contains("roots.pem: No such file"),
+        "{}",
+        found.said
+    );
+    fs::write(&roots, "nothing\n").expect("writable");
+    let found = place.check();
+    assert_eq!(found.code, Some(1), "{}", found.said);
+    assert!(
+        found.said.contains("no authority is in it"),
+        "{}",
+        found.said
+    );
+    fs::write(&roots, tests::Authority::new().pem()).expect("writable");
+    let found = place.check();
+    assert!(!found.said.contains("vouches"), "{}", found.said);
 }

@@ -82,6 +82,7 @@ fn what_needs_no_daemon_is_done_without_one() {
             "help",
             "--help",
             "queue --help",
+            "user --help",
         ],
     );
 }
@@ -125,6 +126,35 @@ fn a_no_is_1() {
 }
 
 #[test]
+fn explain_says_what_somebody_who_is_logged_in_may() {
+    let folder = written("[auth]\nsenders = { \"ann@a.test\" = \"@b.test\" }\n");
+    let config = folder.path().join("ringmail.toml");
+    let text = fs::read_to_string(&config).expect("written");
+    let listens = "cert = \"/etc/tls\"\n[listen]\nsubmission = \"127.0.0.1:2465\"\n";
+    fs::write(&config, text.replace("[listen]\n", listens)).expect("writable");
+    end_with(
+        DONE,
+        &config,
+        &[
+            "explain rcpt who@other.test --auth ann@a.test",
+            "explain rcpt who@other.test --auth ann@a.test --from ann+x@a.test",
+            "explain rcpt who@other.test --auth ann@a.test --from who@b.test --json",
+            "explain rcpt ann@a.test --auth who@c.test --from who@c.test",
+        ],
+    );
+    end_with(
+        NO,
+        &config,
+        &[
+            "explain rcpt who@other.test --auth ann@a.test --from who@c.test",
+            "explain rcpt ann@a.test --auth who@c.test --from ann@a.test",
+            "explain rcpt who@a.test --auth ann@a.test",
+            "explain rcpt who@other.test --from ann@a.test",
+        ],
+    );
+}
+
+#[test]
 fn a_command_line_that_is_wrong_is_2() {
     let folder = written("");
     end_with(
@@ -142,6 +172,8 @@ fn a_command_line_that_is_wrong_is_2() {
             "explain",
             "explain rcpt",
             "explain rcpt ann@a.test --ip nonsense",
+            "explain rcpt ann@a.test --auth ann",
+            "explain rcpt ann@a.test --auth ann@a.test",
             "explain rcpt ann\t@a.test",
             "explain route not-an-address",
             "explain reply nonsense!",
@@ -383,13 +415,11 @@ fn what_is_not_built_yet_is_69() {
             "report dmarc",
             "setup domain",
             "top",
-            "user add ann@a.test",
             "queue bounce --to b.test",
             "queue shape",
             "spool backup",
             "spool restore x",
             "explain rcpt ann@a.test --tls",
-            "explain rcpt ann@a.test --auth ann",
         ],
     );
 }

@@ -35,6 +35,8 @@ const MANNERS: &Manners = &Manners {
             refuses: |message| has_line_without_colon(&message.content),
         },
     ],
+    sent_in_chunks: None,
+    cannot_send: None,
 };
 
 const HOST: &str = "opensmtpd.test";

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -135,6 +136,12 @@ fn every_field_that_is_printed_is_documented_and_the_other_way_round() {
     printed.run(&config, "explain rcpt", "nobody@a.test --ip 192.0.2.1");
     printed.run(&config, "explain route", "far@b.test");
     printed.run(&config, "explain route", "nobody@a.test");
+    let passwords = program.folder().join("passwords");
+    fs::write(&passwords, "ann@a.test:!\n").expect("writable");
+    fs::set_permissions(&passwords, fs::Permissions::from_mode(0o600)).expect("ours");
+    let file = format!("--file {}", passwords.display());
+    printed.run(&config, "user list", &file);
+    printed.run(&config, "user remove", &format!("ann@a.test {file}"));
     printed.run(&config, "version", "");
     printed.run(&config, "check", "");
     let bad = program.folder().join("bad.toml");

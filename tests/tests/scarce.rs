@@ -52,6 +52,56 @@ fn is_taken(port: u16) -> bool {
     sent.is_ok_and(|answer| answer.starts_with("250 2.0.0"))
 }
 
+/// Descriptors of a process, by their numbers.
+fn descriptors(pid: u32) -> Vec<u64> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("root may look");
+    let names = open.flatten().map(|fd| fd.file_name());
+    names
+        .filter_map(|name| name.to_str()?.parse().ok())
+        .collect()
+}
+
+/// The limit below which a process has room for so many more.
+fn limit_for(pid: u32, room: usize) -> u64 {
+    let open = descriptors(pid);
+    let mut free = (0..).filter(|number| !open.contains(number));
+    free.nth(room).expect("numbers have no end")
+}
+
+#[test]
+fn a_role_that_is_there_and_cannot_be_joined_is_started_once_more() {
+    let name = "a_role_that_is_there_and_cannot_be_joined_is_started_once_more";
+    if let Some(why) = rooted::lacks() {
+        return left_out(name, why);
+    }
+    let port = free_port();
+    let mut program = Program::start_by_root(&format!(
+        "hostname = \"mx.a.test\"\nspool = \"{{dir}}/spool\"\nruntime = \"{{dir}}/run\"\n\
+         [listen]\nmx = \"127.0.0.1:{port}\"\n\
+         [domain.\"a.test\"]\nusers = [\"ann\"]\naliases = {{ postmaster = \"ann\" }}\n\
+         deliver = \"maildir:{{dir}}/mail/{{user}}\"\n"
+    ));
+    let mail = program.folder().join("mail/ann/new");
+    let supervisor = program.pid();
+    let limit = |most: u64| {
+        // Who is that user may limit it.
+        let mut command = as_user(rooted::id_of("supervisor"), "prlimit");
+        let most = format!("--nofile={most}:");
+        succeeds(command.args(["--pid", &supervisor.to_string(), &most]));
+    };
+    let local = pid_of(&program, "local").expect("it runs");
+    // With the one that its death sets free there are two: a birth takes two and gives one back, an arrow takes two.
+    limit(limit_for(supervisor, 1));
+    succeeds(Command::new("kill").args(["-KILL", &local.to_string()]));
+    wait_until("it is said", SOON, || {
+        program.log().contains("event=trouble.met") && program.log().contains("place=birth")
+    });
+    limit(1024);
+    assert!(is_taken(port), "{}", program.log());
+    wait_until("it is delivered", SOON, || find_files(&mail).len() == 1);
+    assert!(program.stop());
+}
+
 /// The filters, and the namespace of mounts: the last wall, and the one that takes a process.
 fn walls(pid: u32) -> Option<(String, std::path::PathBuf)> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

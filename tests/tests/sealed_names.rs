@@ -23,8 +23,9 @@ struct Names {
 
 impl Names {
     fn start() -> Self {
-        let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        let port = udp.local_addr().expect("bound").port();
+        // One that connections of others do not get by chance.
+        let port = free_port();
+        let udp = UdpSocket::bind(("127.0.0.1", port)).expect("a free port");
         let tcp = TcpListener::bind(("127.0.0.1", port)).expect("the same port");
         let names = Self {
             port,

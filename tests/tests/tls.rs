@@ -1,7 +1,7 @@
 //! TLS, with the program started for real: who speaks it is answered by a process that has no key.
 
 use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -137,9 +137,7 @@ fn a_renewed_certificate_is_taken_by_a_reload_and_sessions_go_on() {
     fs::write(folder.join("new"), "nothing").expect("our own folder");
     fs::rename(folder.join("new"), folder.join("fullchain.pem")).expect("our own folder");
     give(&folder, std::os::unix::fs::MetadataExt::uid(&owner));
-    let reload = program.command(&["reload"]);
-    assert_eq!(reload.status.code(), Some(1), "{reload:?}");
-    let said = String::from_utf8_lossy(&reload.stderr);
+    let said = refused_reload(&program);
     assert!(said.contains("nothing changed: cert = "), "{said}");
     // Nobody looks at them before a signal.
     kill("-HUP", program.pid());
@@ -165,15 +163,10 @@ fn a_reload_that_keys_does_not_answer_changes_nothing() {
     let (port, authority) = (free_port(), Authority::new());
     let program = started(port, &authority);
     let (_, old) = Client::connect_tls(port, NAME, &authority).expect("TLS");
-    let folder = program.folder().join("tls");
-    authority.certify(&[NAME], &folder);
-    let owner = fs::metadata(program.folder()).expect("it is there");
-    give(&folder, std::os::unix::fs::MetadataExt::uid(&owner));
+    renew(&program, &authority);
     let keys = keys_of(&program).expect("it runs");
     kill("-STOP", keys);
-    let reload = program.command(&["reload"]);
-    assert_eq!(reload.status.code(), Some(1), "{reload:?}");
-    let said = String::from_utf8_lossy(&reload.stderr);
+    let said = refused_reload(&program);
     assert!(said.contains("keys did not say in time"), "{said}");
     let reload = program.command(&["reload"]);
     let said = String::from_utf8_lossy(&reload.stderr);
@@ -191,6 +184,74 @@ fn a_reload_that_keys_does_not_answer_changes_nothing() {
     assert!(reload.status.success(), "{reload:?}");
     let (_, new) = Client::connect_tls(port, NAME, &authority).expect("TLS");
     assert_ne!(new, old);
+}
+
+#[test]
+fn where_a_listener_cannot_be_had_keys_goes_back_to_what_it_had() {
+    let (port, authority) = (free_port(), Authority::new());
+    let program = started(port, &authority);
+    let (_, old) = Client::connect_tls(port, NAME, &authority).expect("TLS");
+    renew(&program, &authority);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let more = taken.local_addr().expect("a port").port();
+    let text = fs::read_to_string(program.config()).expect("its file");
+    let listen = format!("mx = \"127.0.0.1:{port}\"");
+    let with = format!("mx = [\"127.0.0.1:{port}\", \"127.0.0.1:{more}\"]");
+    fs::write(program.config(), text.replace(&listen, &with)).expect("its file");
+    let said = refused_reload(&program);
+    assert!(said.contains(&more.to_string()), "{said}");
+    // keys had taken the new ones when that was found.
+    wait_until("keys has them back", SOON, || {
+        program.log().matches("event=certificate.loaded").count() == 3
+    });
+    let (mut client, shown) = Client::connect_tls(port, NAME, &authority).expect("TLS");
+    assert_eq!(shown, old);
+    send(&mut client);
+    drop(taken);
+    let reload = program.command(&["reload"]);
+    assert!(reload.status.success(), "{reload:?}");
+    for port in [port, more] {
+        let (_, new) = Client::connect_tls(port, NAME, &authority).expect("TLS");
+        assert_ne!(new, old);
+    }
+}
+
+#[test]
+fn a_keys_that_ends_while_it_tries_certificates_has_not_taken_them() {
+    let (port, authority) = (free_port(), Authority::new());
+    let program = started(port, &authority);
+    let (_, old) = Client::connect_tls(port, NAME, &authority).expect("TLS");
+    renew(&program, &authority);
+    let keys = keys_of(&program).expect("it runs");
+    kill("-STOP", keys);
+    let said = std::thread::scope(|scope| {
+        let reload = scope.spawn(|| refused_reload(&program));
+        // It is asked within some ten milliseconds, and would be late after ten seconds. One that was not asked yet when
+        // it ended has taken nothing either.
+        std::thread::sleep(Duration::from_secs(2));
+        kill("-KILL", keys);
+        reload.join().expect("it ends")
+    });
+    assert!(said.contains("keys ended while it read"), "{said}");
+    wait_until("TLS is there again", SOON, || {
+        let shown = Client::connect_tls(port, NAME, &authority);
+        shown.is_ok_and(|(_, shown)| shown == old)
+    });
+}
+
+/// Why a reload changes nothing.
+fn refused_reload(program: &Program) -> String {
+    let reload = program.command(&["reload"]);
+    assert_eq!(reload.status.code(), Some(1), "{reload:?}");
+    String::from_utf8_lossy(&reload.stderr).into_owned()
+}
+
+/// Another certificate in the place of the one that is used.
+fn renew(program: &Program, authority: &Authority) {
+    let folder = program.folder().join("tls");
+    authority.certify(&[NAME], &folder);
+    let owner = fs::metadata(program.folder()).expect("it is there");
+    give(&folder, std::os::unix::fs::MetadataExt::uid(&owner));
 }
 
 #[test]
@@ -217,10 +278,12 @@ fn a_certificate_that_came_while_there_was_no_keys_is_tried_all_the_same() {
     fs::rename(folder.join("new"), folder.join("fullchain.pem")).expect("our own folder");
     give(&folder, std::os::unix::fs::MetadataExt::uid(&owner));
     // Each death makes the pause before the next longer.
-    for _ in 0..5 {
+    for deaths in 1..=5 {
         wait_until("there is one", SOON, || keys_of(&program).is_some());
         kill("-KILL", keys_of(&program).expect("it runs"));
-        wait_until("there is none", SOON, || keys_of(&program).is_none());
+        wait_until("there is none, and it is known", SOON, || {
+            program.log().matches("event=role.ended").count() == deaths
+        });
     }
     kill("-HUP", program.pid());
     wait_until("the next refuses it", SOON, || {
@@ -349,29 +412,6 @@ fn is_in(memory: &[u8], scalar: &[u8]) -> bool {
     has(scalar) || has(&reversed)
 }
 
-/// All that a process can write to, and so all that it keeps.
-fn memory(pid: u32) -> Vec<u8> {
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("root may look");
-    let mut file = fs::File::open(format!("/proc/{pid}/mem")).expect("root may look");
-    let mut all = Vec::new();
-    for line in maps.lines() {
-        let (range, rest) = line.split_once(' ').expect("a range");
-        let (from, to) = range.split_once('-').expect("a range");
-        let address = |text| u64::from_str_radix(text, 16).expect("an address");
-        if rest.starts_with("rw") {
-            let length = address(to) - address(from);
-            file.seek(SeekFrom::Start(address(from)))
-                .expect("an address");
-            let before = all.len();
-            // What was never touched may be no memory yet.
-            if (&mut file).take(length).read_to_end(&mut all).is_err() {
-                all.truncate(before);
-            }
-        }
-    }
-    all
-}
-
 /// Who has a private key, by what is in memory: keys and nobody else, idle and after a handshake.
 #[test]
 fn a_private_key_is_in_keys_and_nowhere_else() {
@@ -391,7 +431,11 @@ fn a_private_key_is_in_keys_and_nowhere_else() {
     let mut roles = program.roles();
     roles.push(("supervisor".into(), program.pid()));
     for (role, pid) in roles {
-        assert_eq!(is_in(&memory(pid), &scalar), role == "keys", "{role}");
+        assert_eq!(
+            is_in(&tests::memory_of(pid), &scalar),
+            role == "keys",
+            "{role}"
+        );
         let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("root may look");
         let targets = open
             .flatten()

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 /// The tests that are looked at.
 const TESTS: &str = "package(tests) and (binary(flow) or binary(control) or binary(stop) or binary(confinement) or \
-                     binary(sealed_names) or binary(try_it) or binary(damaged_spool) or test(/dovecot/) or \
+                     binary(sealed_names) or binary(try_it) or binary(tls) or test(what_fails_under_tls) or binary(damaged_spool) or test(/dovecot/) or \
                      test(we_send_two_hundred_messages_to_postfix))";
 /// Calls that are rarely made, and when.
 const RARE: [(&str, &str); 11] = [

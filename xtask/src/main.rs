@@ -5,6 +5,7 @@ mod calls;
 mod fuzz;
 mod left_out;
 mod tools;
+mod why;
 
 use std::process::{Command, ExitCode};
 
@@ -82,7 +83,12 @@ fn test(rest: &[String]) -> ExitCode {
     command.args(tools::SUITE).args(rest);
     left_out::begin();
     let by_others = !is_ci || by_others(command.get_program());
-    let passed = run(&mut command);
+    let passed = if is_ci {
+        why::run(&mut command)
+    } else {
+        // At a terminal the runner shows its progress.
+        run(&mut command)
+    };
     left_out::say();
     if passed && by_others {
         ExitCode::SUCCESS
@@ -108,7 +114,7 @@ fn by_others(nextest: &std::ffi::OsStr) -> bool {
         if by == "root" && std::path::Path::new(MEMORY).is_dir() {
             command.env("TMPDIR", MEMORY);
         }
-        run(&mut command)
+        why::run(&mut command)
     })
 }
 

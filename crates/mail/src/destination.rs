@@ -23,6 +23,45 @@ impl fmt::Display for LmtpSocket {
     }
 }
 
+/// How a host that the configuration names is spoken to: as its address begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Scheme {
+    /// `smtp://`: under TLS where the host offers it, whoever's certificate it shows (RFC 3207).
+    Smtp,
+    /// `smtps://`: under TLS from the first octet (RFC 8314 §3.3), with a certificate of the host's name.
+    Smtps,
+    /// `starttls://`: under TLS after STARTTLS, with a certificate of the host's name, or not at all.
+    StartTls,
+}
+
+impl Scheme {
+    /// All of them.
+    pub const ALL: [Scheme; 3] = [Scheme::Smtp, Scheme::Smtps, Scheme::StartTls];
+
+    /// What stands before `://`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Scheme::Smtp => "smtp",
+            Scheme::Smtps => "smtps",
+            Scheme::StartTls => "starttls",
+        }
+    }
+
+    /// The port where none is written: SMTP's, and those of submission (RFC 8314 §7.3, RFC 6409 §3.1).
+    pub const fn port(self) -> u16 {
+        match self {
+            Scheme::Smtp => 25,
+            Scheme::Smtps => 465,
+            Scheme::StartTls => 587,
+        }
+    }
+
+    /// Whether the host has to show a certificate of its name.
+    pub const fn is_verified(self) -> bool {
+        !matches!(self, Scheme::Smtp)
+    }
+}
+
 /// Where a recipient's mail is taken.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Destination {
@@ -40,7 +79,7 @@ pub enum Destination {
     /// To the hosts that DNS names for this domain (RFC 5321 §5), or to an address literal.
     Mx(Domain),
     /// To a host that the configuration names, and its port.
-    SmartHost(Box<str>, u16),
+    SmartHost(Scheme, Box<str>, u16),
 }
 
 impl Destination {
@@ -67,7 +106,9 @@ impl fmt::Display for Destination {
             Destination::Home { user, folder } => write!(f, "maildir:~{user}/{folder}"),
             Destination::Lmtp(socket) => write!(f, "lmtp:{socket}"),
             Destination::Mx(domain) => write!(f, "mx:{domain}"),
-            Destination::SmartHost(host, port) => write!(f, "smtp://{host}:{port}"),
+            Destination::SmartHost(scheme, host, port) => {
+                write!(f, "{}://{host}:{port}", scheme.word())
+            }
         }
     }
 }

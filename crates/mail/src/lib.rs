@@ -1,6 +1,7 @@
 //! The nouns of mail. Plain values with their grammar and their bounds; nothing here decides, waits,
 //! or touches the world. Every other room speaks in these words.
 
+pub mod completion;
 pub mod destination;
 pub mod dsn;
 pub mod envelope;
@@ -13,7 +14,8 @@ pub mod status;
 pub mod time;
 pub mod trace;
 
-pub use destination::{Destination, LmtpSocket, Route};
+pub use completion::{Completed, Completion};
+pub use destination::{Destination, LmtpSocket, Route, Scheme};
 pub use envelope::{Envelope, Recipient};
 pub use outcome::{Cause, Detail, Ending, Host, Outcome, RemoteReply};
 pub use path::{Domain, ForwardPath, LocalPart, Mailbox, PathError, ReversePath};

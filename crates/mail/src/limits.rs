@@ -20,6 +20,9 @@ pub const REPLY_LINES: usize = 256;
 pub const RECIPIENTS: usize = 1000;
 /// Largest content by default, in octets: 50 MiB. Announced by SIZE, RFC 1870.
 pub const CONTENT_OCTETS: u64 = 50 * 1024 * 1024;
+/// Octets of a refused chunk that are read, to stay in step, before the session is ended instead: 1 GiB, or as many as
+/// content may have where that is more. RFC 3030 §2 has all of them read; who announces more sends no mail.
+pub const CHUNK_OCTETS_SKIPPED: u64 = 1024 * 1024 * 1024;
 /// Received fields after which a message is taken to loop. RFC 5321 §6.3 asks for 100 or more.
 pub const RECEIVED_FIELDS: usize = 100;
 /// Header section octets that are searched for Received fields before we stop counting.
@@ -30,6 +33,17 @@ pub const SESSION_IDLE_COMMANDS: u32 = 200;
 /// Commands that fail in one session, refused recipients among them, since mail was last taken, before it is ended
 /// with 421: a list of names cannot be tried out in one go.
 pub const SESSION_ERRORS: u32 = 20;
+/// Longest line of AUTH, and of what a client says in its exchange, with its CRLF, in octets: what RFC 4954 §4 holds to be
+/// enough for every mechanism.
+pub const LOGIN_LINE_OCTETS: usize = 12_288;
+/// Longest name that somebody logs in with, in octets. RFC 4616 §2 asks for 255.
+pub const LOGIN_NAME_OCTETS: usize = 255;
+/// Longest password that somebody logs in with, in octets. RFC 4616 §2 asks for 255; a phrase may be longer, and each has to be
+/// hashed.
+pub const LOGIN_PASSWORD_OCTETS: usize = 1024;
+/// Refused logins of one session before it is ended with 421: passwords cannot be tried out in one go. RFC 4954 §9 asks for
+/// three at least, for a user may err.
+pub const SESSION_LOGINS_REFUSED: u32 = 3;
 /// Mail transactions in one session before it is ended with 421; a client simply connects again.
 pub const SESSION_TRANSACTIONS: u32 = 100_000;
 /// Longest line we write into content ourselves, without CRLF. RFC 5322 §2.1.1.
@@ -42,6 +56,9 @@ pub const SERVER_STOP_WAIT: Duration = Duration::from_secs(5);
 pub const SERVER_COMMAND_WAIT: Duration = Duration::from_mins(5);
 /// Client: wait for the greeting. RFC 5321 §4.5.3.2.1.
 pub const CLIENT_GREETING_WAIT: Duration = Duration::from_mins(5);
+/// Client: wait for a handshake of TLS. Who swallows our hello is tried again without half of it, and then in clear: in the
+/// same attempt, so that it is shorter than what a command may take.
+pub const CLIENT_HANDSHAKE_WAIT: Duration = Duration::from_secs(30);
 /// Client: wait for the reply to MAIL. RFC 5321 §4.5.3.2.2.
 pub const CLIENT_MAIL_WAIT: Duration = Duration::from_mins(5);
 /// Client: wait for the reply to RCPT. RFC 5321 §4.5.3.2.3.

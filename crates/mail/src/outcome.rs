@@ -126,6 +126,15 @@ pub struct Host {
     pub name: Detail,
     /// Its address.
     pub ip: Option<IpAddr>,
+    /// What TLS was agreed on there; nothing where it was spoken to in clear.
+    pub tls: Detail,
+}
+
+impl Host {
+    /// Whether it was spoken to under TLS.
+    pub fn has_tls(&self) -> bool {
+        !self.tls.as_str().is_empty()
+    }
 }
 
 /// How an attempt ended for one recipient, as a transport tells it: the outcome, which is kept, and what only the log

@@ -1,7 +1,7 @@
 //! The Received field that we write, RFC 5321 §4.4. It tells what a reader of the message may know, and
-//! nothing of how we are built.
+//! nothing of how we are built. Where one of our own users sends, it does not tell whence: docs/adr/0034.
 
-use crate::{QueueId, Time};
+use crate::{Mailbox, QueueId, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -22,32 +22,50 @@ pub struct Received {
     pub extended: bool,
     /// Whether it came under TLS, RFC 3848.
     pub secure: bool,
+    /// The mailbox of who was logged in. It is not written, and neither is the client then. Boxed, for most have none.
+    pub login: Option<Box<Mailbox>>,
 }
 
 impl Received {
     /// The field as it stands before the content, folded, with its last CRLF.
     pub fn field(&self, queue_id: QueueId, arrival: Time) -> String {
+        let by = Harmless(&self.by);
+        let with = self.with();
+        let date = arrival.date();
+        if self.login.is_some() {
+            //= https://www.rfc-editor.org/rfc/rfc5321#section-4.4
+            //= type=exception
+            //= reason=where a user of ours is, and what his machine is called, is nobody's business: docs/adr/0034
+            //# The FROM clause, which MUST be supplied in an SMTP environment,
+            //# SHOULD contain both (1) the name of the source host as presented
+            //# in the EHLO command and (2) an address literal containing the IP
+            //# address of the source, determined from the TCP connection.
+            return format!("Received: by {by} with {with} id {queue_id};\r\n\t{date}\r\n");
+        }
         let literal = match self.peer {
             IpAddr::V4(address) => format!("[{address}]"),
             IpAddr::V6(address) => format!("[IPv6:{address}]"),
         };
-        let with = match (self.extended, self.secure) {
-            (true, true) => "ESMTPS",
-            (true, false) => "ESMTP",
-            // RFC 3848 has no word for TLS without EHLO.
-            (false, _) => "SMTP",
-        };
+        let hello = Harmless(&self.hello);
         format!(
-            "Received: from {} ({literal})\r\n\tby {} with {with} id {queue_id};\r\n\t{}\r\n",
-            Harmless(&self.hello),
-            Harmless(&self.by),
-            arrival.date()
+            "Received: from {hello} ({literal})\r\n\tby {by} with {with} id {queue_id};\r\n\t{date}\r\n"
         )
+    }
+
+    /// The protocol's word, RFC 3848. It has none for TLS or a login without EHLO, and there is no login without.
+    fn with(&self) -> &'static str {
+        match (self.extended, self.secure, self.login.is_some()) {
+            (false, _, _) => "SMTP",
+            (true, false, false) => "ESMTP",
+            (true, false, true) => "ESMTPA",
+            (true, true, false) => "ESMTPS",
+            (true, true, true) => "ESMTPSA",
+        }
     }
 }
 
 /// Writes a name without what could end a field or a comment.
-struct Harmless<'a>(&'a str);
+pub(crate) struct Harmless<'a>(pub &'a str);
 
 impl fmt::Display for Harmless<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,18 +82,49 @@ impl fmt::Display for Harmless<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_field_says_who_came_when_and_no_more() {
+    /// The field of one who says `c.test\r\nX: y`.
+    fn field(extended: bool, secure: bool, login: Option<&str>) -> String {
         let received = Received {
             hello: "c.test\r\nX: y".into(),
             peer: "192.0.2.1".parse().unwrap(),
             by: "mx.test".into(),
-            extended: true,
-            secure: false,
+            extended,
+            secure,
+            login: login.map(|mailbox| Box::new(Mailbox::parse(mailbox).unwrap())),
         };
+        received.field(QueueId::from_u64(1), Time::from_secs(0))
+    }
+
+    #[test]
+    fn the_field_says_who_came_when_and_no_more() {
         assert_eq!(
-            received.field(QueueId::from_u64(1), Time::from_secs(0)),
+            field(true, false, None),
             "Received: from c.testX:y ([192.0.2.1])\r\n\tby mx.test with ESMTP id 0000000000001;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn the_field_of_a_user_of_ours_does_not_say_who_came_and_whence() {
+        assert_eq!(
+            field(true, true, Some("ann@c.test")),
+            "Received: by mx.test with ESMTPSA id 0000000000001;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn the_word_for_the_protocol_says_what_was_spoken() {
+        let ann = Some("ann@c.test");
+        for (extended, secure, login, word) in [
+            (false, false, None, "SMTP"),
+            (false, true, None, "SMTP"),
+            (false, true, ann, "SMTP"),
+            (true, false, None, "ESMTP"),
+            (true, true, None, "ESMTPS"),
+            (true, false, ann, "ESMTPA"),
+            (true, true, ann, "ESMTPSA"),
+        ] {
+            let field = field(extended, secure, login);
+            assert!(field.contains(&format!(" with {word} id ")), "{field}");
+        }
     }
 }

@@ -6,22 +6,24 @@ use crate::{Origin, Parameters, Policy};
 use mail::{Domain, ForwardPath, LocalPart, Mailbox, Recipient, ReversePath};
 use std::net::IpAddr;
 
-/// Which door a client came through.
+/// Which door a client came through. A login is nowhere but where users come in: at `listen.mx` nobody can be told
+/// to have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listener {
+pub enum Listener<'a> {
     /// `listen.mx`: other servers.
     Mx,
-    /// `listen.submission`: programs of users.
-    Submission,
+    /// `listen.submission`: programs of users, and who has logged in. Only under `ringmail try` may a client that has
+    /// not send anything (RFC 6409 §4.3).
+    Submission(Option<&'a Mailbox>),
 }
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Client {
+pub struct Client<'a> {
     /// Its address; v4-mapped ones are compared as IPv4.
     pub ip: IpAddr,
-    /// Its door.
-    pub listener: Listener,
+    /// Its door, and its login.
+    pub listener: Listener<'a>,
 }
 
 /// Why a recipient is refused. Each has one reply.
@@ -33,6 +35,10 @@ pub enum Refusal {
     UnknownUser,
     /// 550 5.4.6: an alias that loops, leads too far, or leads to nobody.
     BadAlias,
+    /// 530 5.7.0: a client at `listen.submission` that has not logged in.
+    LoginNeeded,
+    /// 550 5.7.1: who is logged in has no such address to send under (RFC 6409 §6.1).
+    NotYourSender,
 }
 
 /// The rule that decided.
@@ -71,7 +77,7 @@ pub struct Verdict {
 /// One thing that was looked at on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Which part of the question: `connect`, `mail`, `rcpt`, `relay`.
+    /// Which part of the question: `connect`, `login`, `mail`, `rcpt`, `relay`.
     pub subject: &'static str,
     /// What was found.
     pub text: String,
@@ -114,7 +120,7 @@ impl Policy {
     /// Whether the recipient is accepted, and whom it stands for. Asked at RCPT.
     pub fn recipient(
         &self,
-        client: Client,
+        client: Client<'_>,
         reverse_path: &ReversePath,
         forward_path: &ForwardPath,
     ) -> Verdict {
@@ -130,7 +136,7 @@ impl Policy {
     /// The same, with its story.
     pub fn explain_recipient(
         &self,
-        client: Client,
+        client: Client<'_>,
         reverse_path: &ReversePath,
         forward_path: &ForwardPath,
     ) -> Explanation {
@@ -144,7 +150,9 @@ impl Policy {
         );
         let otherwise = match verdict.decision {
             Decision::Accept(_) => None,
-            Decision::Refuse(refusal) => self.otherwise(refusal, client, forward_path),
+            Decision::Refuse(refusal) => {
+                self.otherwise(refusal, client, reverse_path, forward_path)
+            }
         };
         Explanation {
             verdict,
@@ -157,7 +165,8 @@ impl Policy {
     fn otherwise(
         &self,
         refusal: Refusal,
-        client: Client,
+        client: Client<'_>,
+        reverse_path: &ReversePath,
         forward_path: &ForwardPath,
     ) -> Option<String> {
         let Mailbox { local_part, domain } = self.parameters().given(forward_path);
@@ -186,22 +195,107 @@ impl Policy {
             Refusal::BadAlias => {
                 Some("every alias on the way leads to a user, or to another server".into())
             }
+            Refusal::LoginNeeded | Refusal::NotYourSender => {
+                let first = match (client.listener, reverse_path) {
+                    (Listener::Submission(Some(login)), _) => {
+                        format!("auth.senders lets {login} send as {reverse_path}")
+                    }
+                    (_, ReversePath::Null) => "the client logs in".into(),
+                    (_, ReversePath::Mailbox(mailbox)) => {
+                        format!("the client logs in as one who may send as {mailbox}")
+                    }
+                };
+                // Then the recipient is looked at, which may be refused for reasons of its own.
+                match submit(self.parameters(), forward_path, &mut Notes(None)).decision {
+                    Decision::Accept(_) => Some(first),
+                    Decision::Refuse(next) => self
+                        .otherwise(next, client, reverse_path, forward_path)
+                        .map(|then| format!("{first}, and {then}")),
+                }
+            }
         }
     }
 }
 
 fn decide(
     parameters: &Parameters,
-    client: Client,
+    client: Client<'_>,
     reverse_path: &ReversePath,
     forward_path: &ForwardPath,
     notes: &mut Notes,
 ) -> Verdict {
-    let ip = canonical(client.ip);
-    let listed = parameters
-        .relay_from
-        .iter()
-        .find(|r| r.network.contains(ip));
+    match client.listener {
+        // Under `try` there are no logins, and nothing leaves.
+        Listener::Submission(login) if parameters.any_domain.is_none() => {
+            match may_submit(parameters, login, reverse_path, notes) {
+                Ok(()) => submit(parameters, forward_path, notes),
+                Err(verdict) => verdict,
+            }
+        }
+        Listener::Mx | Listener::Submission(_) => {
+            from_anybody(parameters, client.ip, reverse_path, forward_path, notes)
+        }
+    }
+}
+
+/// Whether somebody is logged in, and may send under this reverse-path; else the no. Where the client is counts for
+/// nothing: who `relay.from` lists has `listen.mx`.
+fn may_submit(
+    parameters: &Parameters,
+    login: Option<&Mailbox>,
+    reverse_path: &ReversePath,
+    notes: &mut Notes,
+) -> Result<(), Verdict> {
+    let refuse = |refusal, rule| Verdict {
+        decision: Decision::Refuse(refusal),
+        rule,
+    };
+    let Some(login) = login else {
+        notes.add("login", || "nobody is logged in".into(), None);
+        return Err(refuse(
+            Refusal::LoginNeeded,
+            Rule::new("login.needed", None),
+        ));
+    };
+    notes.add("login", || format!("{login} is logged in"), None);
+    let sender = parameters.sender(login, reverse_path);
+    let (text, origin) = (sender.text, sender.origin);
+    notes.add("mail", || text, origin.clone());
+    if sender.is_his {
+        return Ok(());
+    }
+    let rule = Rule::new("login.sender", origin);
+    Err(refuse(Refusal::NotYourSender, rule))
+}
+
+/// For somebody who is logged in, under an address of his own: to anybody.
+fn submit(parameters: &Parameters, forward_path: &ForwardPath, notes: &mut Notes) -> Verdict {
+    let given = parameters.given(forward_path);
+    if parameters.is_ours(&given.domain) {
+        return expand(parameters, &given, notes);
+    }
+    not_ours(parameters, &given.domain, notes);
+    if !may_be_elsewhere(&given.domain) {
+        return no_single_host(&given.domain, notes);
+    }
+    let text = || "who is logged in may send to anybody".into();
+    notes.add("relay", text, None);
+    Verdict {
+        decision: Decision::Accept(vec![Recipient::direct(given)]),
+        rule: Rule::new("login", None),
+    }
+}
+
+/// For a client of which nothing is known but where it is.
+fn from_anybody(
+    parameters: &Parameters,
+    ip: IpAddr,
+    reverse_path: &ReversePath,
+    forward_path: &ForwardPath,
+    notes: &mut Notes,
+) -> Verdict {
+    let ip = canonical(ip);
+    let listed = parameters.listed(ip);
     let relay_from = || {
         let line = parameters.relay_from.first().map_or(0, |r| r.origin.line);
         let key = "relay.from".into();
@@ -221,7 +315,28 @@ fn decide(
     if parameters.is_ours(&given.domain) {
         return expand(parameters, &given, notes);
     }
-    let domain = given.domain.clone();
+    not_ours(parameters, &given.domain, notes);
+    let Some(listed) = listed else {
+        let text = || "others may send to our domains only".into();
+        notes.add("relay", text, Some(relay_from()));
+        return Verdict {
+            decision: Decision::Refuse(Refusal::RelayingDenied),
+            rule: Rule::new("relay.denied", Some(relay_from())),
+        };
+    };
+    if !may_be_elsewhere(&given.domain) {
+        return no_single_host(&given.domain, notes);
+    }
+    let text = || format!("{ip} may send to anybody");
+    notes.add("relay", text, Some(listed.origin.clone()));
+    Verdict {
+        decision: Decision::Accept(vec![Recipient::direct(given)]),
+        rule: Rule::new("relay.from", Some(listed.origin.clone())),
+    }
+}
+
+/// Notes that a domain is somebody else's.
+fn not_ours(parameters: &Parameters, domain: &Domain, notes: &mut Notes) {
     let domains = || {
         let first = parameters.domains.values().map(|rule| &rule.origin);
         let first = first.min_by_key(|origin| origin.line).cloned();
@@ -230,30 +345,17 @@ fn decide(
             line: 0,
         })
     };
-    notes.add(
-        "rcpt",
-        || format!("{domain} is not one of our domains"),
-        Some(domains()),
-    );
-    let refuse = |rule| Verdict {
-        decision: Decision::Refuse(Refusal::RelayingDenied),
-        rule,
-    };
-    let Some(listed) = listed else {
-        let text = || "others may send to our domains only".into();
-        notes.add("relay", text, Some(relay_from()));
-        return refuse(Rule::new("relay.denied", Some(relay_from())));
-    };
-    if !may_be_elsewhere(&given.domain) {
-        let text = || format!("{domain} may be this host, or no single one");
-        notes.add("relay", text, None);
-        return refuse(Rule::new("relay.literal", None));
-    }
-    let text = || format!("{ip} may send to anybody");
-    notes.add("relay", text, Some(listed.origin.clone()));
+    let text = || format!("{domain} is not one of our domains");
+    notes.add("rcpt", text, Some(domains()));
+}
+
+/// The no to a literal that [`may_be_elsewhere`] finds to be here.
+fn no_single_host(domain: &Domain, notes: &mut Notes) -> Verdict {
+    let text = || format!("{domain} may be this host, or no single one");
+    notes.add("relay", text, None);
     Verdict {
-        decision: Decision::Accept(vec![Recipient::direct(given)]),
-        rule: Rule::new("relay.from", Some(listed.origin.clone())),
+        decision: Decision::Refuse(Refusal::RelayingDenied),
+        rule: Rule::new("relay.literal", None),
     }
 }
 

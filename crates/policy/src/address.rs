@@ -11,6 +11,9 @@ pub const DEPTH: usize = 20;
 /// Most aliases that are followed for one forward-path, whatever they lead to.
 const LOOKUPS: usize = 10_000;
 
+/// The rule of an address that a catch-all takes.
+pub(crate) const CATCH_ALL: &str = "recipient.catch_all";
+
 /// What an address of ours stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expansion {
@@ -169,6 +172,11 @@ impl Parameters {
 }
 
 impl DomainRule {
+    /// Whether a user or an alias has this name, in lower case.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.aliases.contains_key(name) || self.has_user(name)
+    }
+
     fn has_user(&self, name: &str) -> bool {
         matches!(&self.users, Users::Listed(users) if users.contains(name))
     }
@@ -245,7 +253,7 @@ impl Walk<'_, '_> {
             Found::CatchAll(target, origin) => {
                 (self.note)(format!("{mailbox} goes to catch_all"), Some(origin));
                 self.rule
-                    .get_or_insert_with(|| Rule::new("recipient.catch_all", Some(origin.clone())));
+                    .get_or_insert_with(|| Rule::new(CATCH_ALL, Some(origin.clone())));
                 self.path.push(here);
                 self.follow(parameters.meant(target, &mailbox.domain, false))?;
                 self.path.pop();

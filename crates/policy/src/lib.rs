@@ -3,13 +3,15 @@
 //! [`Policy::recipient`] is asked at each RCPT, [`Policy::explain_recipient`] runs the same code and keeps
 //! its steps, [`Policy::route`] says where an accepted mailbox is taken. Relaying is refused to strangers
 //! by construction: only [`accept`] makes a recipient outside our domains, and only for a client that
-//! `relay.from` lists or from an alias that the administrator wrote.
+//! `relay.from` lists, for who is logged in and sends under an address of his own ([`sender`]), or from an alias that
+//! the administrator wrote.
 
 pub mod accept;
 pub mod address;
 pub mod network;
 pub mod parameters;
 pub mod route;
+pub mod sender;
 pub mod transaction;
 
 pub use accept::{Client, Decision, Explanation, Listener, Refusal, Rule, Step, Verdict};
@@ -17,9 +19,11 @@ pub use network::Network;
 pub use parameters::{
     Alias, Deliver, DomainRule, Origin, Parameters, RelayFrom, SmartHost, Target, Users,
 };
-pub use route::{MxOrder, Onward, Ourselves, USER_OCTETS, can_be_a_user, mx_order};
+pub use route::{MxOrder, Onward, Ourselves, Tls, USER_OCTETS, can_be_a_user, mx_order};
+pub use sender::{Grant, Grants, Senders, folded};
 pub use transaction::EXPANDED_MAX;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The parameters, shared: cheap to clone, never changed. A reload makes another.
@@ -30,6 +34,11 @@ impl Policy {
     /// Takes what the configuration said.
     pub fn new(parameters: Parameters) -> Self {
         Self(Arc::new(parameters))
+    }
+
+    /// Whether a client is listed as one that may send to anybody.
+    pub fn relays_for(&self, client: IpAddr) -> bool {
+        self.0.listed(client).is_some()
     }
 
     /// What it decides from.

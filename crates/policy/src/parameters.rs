@@ -1,9 +1,11 @@
 //! What the configuration says of addresses, as meant: the input of every decision.
 
-use crate::Network;
-use mail::{Domain, LmtpSocket, LocalPart, Mailbox};
+use crate::network::canonical;
+use crate::{Network, Senders};
+use mail::{Domain, LmtpSocket, LocalPart, Mailbox, Scheme};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 /// Where in the configuration something is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct RelayFrom {
 /// The host that takes all mail for domains that are not ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SmartHost {
+    /// How it is spoken to.
+    pub scheme: Scheme,
     /// Host name, or IP address without brackets.
     pub host: Box<str>,
     /// TCP port.
@@ -124,6 +128,8 @@ pub struct Parameters {
     pub aliases: Aliases,
     /// Who may send to anybody.
     pub relay_from: Vec<RelayFrom>,
+    /// Under which addresses besides his own each login may send.
+    pub senders: Senders,
     /// Who takes mail for other domains; their MX where none is set.
     pub relay_to: Option<SmartHost>,
     /// Only for `try`: every domain is ours, every user exists, and this is the Maildir template.
@@ -131,6 +137,13 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// Where a client is listed as one that may send to anybody, if it is.
+    pub(crate) fn listed(&self, client: IpAddr) -> Option<&RelayFrom> {
+        let ip = canonical(client);
+        let mut all = self.relay_from.iter();
+        all.find(|listed| listed.network.contains(ip))
+    }
+
     /// No domain, no alias, nobody may relay: refuses everything.
     pub fn empty(hostname: Domain) -> Self {
         Self {
@@ -138,6 +151,7 @@ impl Parameters {
             domains: BTreeMap::new(),
             aliases: Aliases::new(),
             relay_from: Vec::new(),
+            senders: Senders::default(),
             relay_to: None,
             any_domain: None,
         }

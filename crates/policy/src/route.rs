@@ -1,8 +1,10 @@
 //! Where mail for an accepted mailbox is taken, and in which order its MX hosts are tried.
 
 mod ourselves;
+mod tls;
 
 pub use ourselves::{Onward, Ourselves};
+pub use tls::Tls;
 
 use crate::address::{fold, without_detail};
 use crate::{Deliver, Parameters, Policy, Users};
@@ -48,7 +50,7 @@ impl Parameters {
             return Route::Nowhere(permanent(1, 1), "no such recipient here");
         }
         match &self.relay_to {
-            Some(to) => Route::To(Destination::SmartHost(to.host.clone(), to.port)),
+            Some(to) => Route::To(Destination::SmartHost(to.scheme, to.host.clone(), to.port)),
             None => Route::To(Destination::Mx(domain.clone())),
         }
     }

@@ -25,7 +25,7 @@ impl Policy {
     /// [`EXPANDED_MAX`]. The same as the answers of [`Policy::recipient`] put together.
     pub fn transaction<'a>(
         &self,
-        client: Client,
+        client: Client<'_>,
         reverse_path: &ReversePath,
         forward_paths: &'a [ForwardPath],
     ) -> Result<Vec<Recipient>, Refused<'a>> {

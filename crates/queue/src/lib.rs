@@ -10,5 +10,5 @@ pub mod spool;
 mod table;
 
 pub use entry::{Accepted, BODY_OCTETS, Body, Content, Entry, Standing, State, Stored};
-pub use queue::{Event, Input, NewMessage, Output, Parameters, Queue, Router};
+pub use queue::{Came, Event, Input, NewMessage, Output, Parameters, Queue, Router};
 pub use schedule::{Filter, View};

@@ -12,7 +12,7 @@ mod progress;
 mod reconfigure;
 mod report;
 
-pub use event::Event;
+pub use event::{Came, Event};
 
 use crate::schedule::{Filter, Retry, Sites, View};
 use crate::{Accepted, Content, Entry, State, Stored};
@@ -255,7 +255,7 @@ struct Failure {
 /// What of a batch is to be done when it is durable, or is not.
 #[derive(Debug, Default)]
 struct Batch {
-    accepts: Vec<(u64, Stored, Option<std::net::IpAddr>)>,
+    accepts: Vec<(u64, Stored, Option<Came>)>,
     /// Messages whose standing is in it, and how many reports with it.
     progress: Vec<(QueueId, usize)>,
 }
@@ -421,10 +421,11 @@ impl<R: Router> Queue<R> {
             received,
             content,
         } = message;
-        let peer = received.as_ref().map(|r| r.peer);
         let trace = received
-            .map(|r| r.field(queue_id, envelope.arrival))
-            .unwrap_or_default();
+            .as_ref()
+            .map(|r| r.field(queue_id, envelope.arrival));
+        let trace = trace.unwrap_or_default();
+        let came = received.map(|r| (r.peer, r.login));
         let stored = Stored {
             queue_id,
             octets: content.octets(),
@@ -437,14 +438,14 @@ impl<R: Router> Queue<R> {
             trace: Arc::from(trace),
             content,
         }));
-        self.batch.accepts.push((token, stored, peer));
+        self.batch.accepts.push((token, stored, came));
     }
 
     fn committed(&mut self, batch: u64, ok: bool, now: Time) {
         let Some(batch) = self.batches.remove(&batch) else {
             return;
         };
-        for (token, stored, peer) in batch.accepts {
+        for (token, stored, came) in batch.accepts {
             if !ok {
                 self.outputs.push_back(Output::Refused { token });
                 continue;
@@ -453,7 +454,7 @@ impl<R: Router> Queue<R> {
             self.outputs.push_back(Output::Accepted { token, queue_id });
             self.outputs.push_back(Output::Event(Event::Accepted {
                 queue_id,
-                peer,
+                came,
                 reverse_path: stored.envelope.reverse_path.clone(),
                 recipients: stored.envelope.recipients.len(),
                 octets: stored.octets,

@@ -15,6 +15,7 @@ mod setup;
 mod status;
 mod story;
 pub mod try_it;
+mod user;
 
 use crate::config::{Config, Errors, load_text};
 use crate::confine::Layers;
@@ -43,7 +44,7 @@ pub const TEMPORARY: u8 = 6;
 pub const NOT_BUILT: u8 = 69;
 
 /// Commands that later work brings; they say so and end with [`NOT_BUILT`].
-const LATER: [&str; 13] = [
+const LATER: [&str; 12] = [
     "acme",
     "cert",
     "completions",
@@ -55,7 +56,6 @@ const LATER: [&str; 13] = [
     "migrate",
     "report",
     "top",
-    "user",
     "alias",
 ];
 
@@ -150,6 +150,9 @@ enum Command {
     /// The spool.
     #[command(subcommand)]
     Spool(SpoolCommand),
+    /// Who may log in.
+    #[command(subcommand)]
+    User(user::UserCommand),
     /// The version of this program.
     Version,
     #[command(external_subcommand)]
@@ -257,6 +260,12 @@ fn obey(arguments: Arguments) -> u8 {
         }
         Command::Spool(SpoolCommand::Backup(_)) => not_built("spool backup"),
         Command::Spool(SpoolCommand::Restore(_)) => not_built("spool restore"),
+        Command::User(what) => match what.file() {
+            Some(file) => user::obey(file, &what, json),
+            None => with_config(path, |config| {
+                user::obey(&user::file_of(config), &what, json)
+            }),
+        },
         Command::Version => version(json),
         Command::Other(words) => other(words.first().map_or("", String::as_str)),
     }

@@ -2,6 +2,7 @@
 //! its line and a way out. There is no half-valid configuration, and none can make an open relay.
 
 mod aliases;
+mod auth;
 mod cert;
 mod changes;
 mod dns;
@@ -9,6 +10,7 @@ mod domain;
 mod examples;
 mod file;
 mod grammar;
+mod hidden;
 mod limits;
 mod listen;
 mod log;
@@ -20,11 +22,14 @@ mod read;
 mod reader;
 mod relay;
 mod schema;
+mod secret;
 mod show;
+mod tls;
 mod together;
 mod top;
 mod try_it;
 
+pub use auth::Auth;
 pub use cert::Cert;
 pub use changes::{Changed, changes};
 pub use examples::{EXAMPLES, Example};
@@ -33,10 +38,14 @@ pub use log::Log;
 pub use mistakes::{Errors, Said};
 pub use nearest::nearest;
 pub use policy::Origin;
+pub use relay::{Login, USER_OCTETS};
 pub use schema::schema;
+pub use secret::Secret;
 pub use show::{Difference, Entry, Source, show};
+pub use tls::Tls;
 
 use crate::ipc::spawn::Situation;
+use mail::Destination;
 use policy::Parameters;
 use std::collections::BTreeMap;
 use std::io;
@@ -49,6 +58,8 @@ use std::time::Duration;
 pub struct Config {
     /// The host name that we publish.
     pub hostname: Box<str>,
+    /// Where our users' logins are looked up.
+    pub auth: Auth,
     /// What listens.
     pub listen: Listen,
     /// Domains, aliases, relaying.
@@ -61,6 +72,10 @@ pub struct Config {
     pub dns: Dns,
     /// The event store.
     pub log: Log,
+    /// What is demanded of next hops.
+    pub tls: Tls,
+    /// Who we are at the smart host.
+    pub relay_login: Option<Login>,
     /// Certificates and where their keys lie: for TLS.
     pub certs: Vec<Cert>,
     /// The spool's folder.
@@ -71,6 +86,26 @@ pub struct Config {
     pub sandbox_required: bool,
     /// Every key that was written: for `config show`.
     written: BTreeMap<String, Written>,
+}
+
+impl Config {
+    /// Whether users log in where they submit mail. Under `try` they need not, for nothing leaves.
+    pub fn has_logins(&self) -> bool {
+        !self.listen.submission.is_empty() && self.policy.any_domain.is_none()
+    }
+
+    /// The file of their passwords' hashes; nothing where nobody logs in.
+    pub fn passwords(&self) -> Option<&Path> {
+        self.has_logins().then_some(&*self.auth.passwords)
+    }
+
+    /// The smart host that we log in at, and who we are there.
+    pub fn login_at(&self) -> Option<(Destination, &Login)> {
+        let to = self.policy.relay_to.as_ref()?;
+        let login = self.relay_login.as_ref()?;
+        let host = Destination::SmartHost(to.scheme, to.host.clone(), to.port);
+        Some((host, login))
+    }
 }
 
 /// A value as it was written, and its line.
@@ -86,13 +121,23 @@ pub struct Listen {
     /// For mail from other hosts.
     pub mx: Vec<SocketAddr>,
     /// For mail from our own users.
-    pub submission: Vec<SocketAddr>,
+    pub submission: Vec<Submission>,
+}
+
+/// One address where our own users come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// The address.
+    pub address: SocketAddr,
+    /// Whether TLS is spoken from the first octet (RFC 8314 §3.3); else after STARTTLS.
+    pub at_once: bool,
 }
 
 impl Listen {
     /// All of them.
     pub fn all(&self) -> Vec<SocketAddr> {
-        self.mx.iter().chain(&self.submission).copied().collect()
+        let submission = self.submission.iter().map(|door| door.address);
+        self.mx.iter().copied().chain(submission).collect()
     }
 }
 
@@ -107,6 +152,8 @@ pub struct Limits {
     pub errors: u32,
     /// Sessions at once.
     pub sessions: usize,
+    /// Sessions of one client at once.
+    pub client_sessions: usize,
 }
 
 /// When to try again, and when to give up.

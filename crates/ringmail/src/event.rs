@@ -4,6 +4,7 @@
 
 pub mod document;
 pub mod keep;
+pub mod paced;
 pub mod read;
 pub mod store;
 
@@ -141,12 +142,16 @@ events! {
     HandshakeFailed "handshake.failed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, cause: String }
     /// A host was tried for a message and is of no use now: another is tried, or the attempt ends.
     HostFailed "host.failed" Info { queue_id: mail::QueueId, peer_ip: String, next_hop: String, host: String, cause: String }
+    /// A client gave this name and its password, and is logged in.
+    LoginAccepted "login.accepted" Info { session: mail::QueueId, peer_ip: String, login: String }
+    /// A client gave this name, and is not logged in. Of many in a second a few are said, and how many others there were.
+    LoginRefused "login.refused" Info { session: mail::QueueId, peer_ip: String, unsaid: u64, cause: &'static str, user: String }
     /// A listening socket is closed: the configuration does not name it any more.
     ListenerClosed "listener.closed" Info { listener: &'a str, address: String }
     /// A listening socket is open.
     ListenerOpened "listener.opened" Info { listener: &'a str, address: String }
-    /// A message is on stable storage: it is ours.
-    MessageAccepted "message.accepted" Info { queue_id: mail::QueueId, peer_ip: String, recipients: usize, size_bytes: u64, reverse_path: String }
+    /// A message is on stable storage: it is ours. `login` is empty where nobody was logged in.
+    MessageAccepted "message.accepted" Info { queue_id: mail::QueueId, peer_ip: String, recipients: usize, size_bytes: u64, login: String, reverse_path: String }
     /// A message is kept although nobody wants it: not even postmaster could be told.
     MessageDead "message.dead" Error { queue_id: mail::QueueId }
     /// A message is done with for all its recipients.
@@ -156,8 +161,10 @@ events! {
     /// A message was in hand twice when the process that delivers it ended by a fault: it is held, so that it does not end
     /// it again. `queue release` tries it once more.
     MessageHeld "message.held" Error { queue_id: mail::QueueId }
+    /// The file of a password, or that of the hashes, is of no use: what was in use before stays.
+    PasswordRefused "password.refused" Error { cause: String }
     /// A recipient has it: `reply` is what the host said as it took it, or the file that it lies in.
-    RecipientDelivered "recipient.delivered" Info { queue_id: mail::QueueId, peer_ip: String, attempt: u32, next_hop: String, host: String, reply: String, forward_path: String }
+    RecipientDelivered "recipient.delivered" Info { queue_id: mail::QueueId, peer_ip: String, attempt: u32, tls: String, next_hop: String, host: String, reply: String, forward_path: String }
     /// A recipient will never have it.
     RecipientFailed "recipient.failed" Warn { queue_id: mail::QueueId, peer_ip: String, attempt: u32, status: String, next_hop: String, host: String, cause: String, forward_path: String }
     /// A recipient was refused in a session.
@@ -182,13 +189,17 @@ events! {
     /// A message was refused because its transaction bears no seal that can be taken: smtpd misbehaves, or policy or
     /// queue was just started anew.
     SealRefused "seal.refused" Error { peer_ip: String, cause: String, reverse_path: String }
-    /// A session ended. One line a session, whatever the peer did. `tls` is what was agreed on, or `none`.
-    SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, tls: String, helo: String }
+    /// A session ended. One line a session, whatever the peer did. `tls` is what was agreed on, or `none`; `login` is empty
+    /// where nobody was logged in.
+    SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, login: String, tls: String, helo: String }
     /// Signatures were asked for that are none of a handshake, or more of them than there can be handshakes: smtpd
     /// misbehaves. So many since it was last said; the cause is that of the last.
     SignatureRefused "signature.refused" Error { count: u64, cause: &'static str }
-    /// A session was refused at its start: too many are open.
-    SessionRefused "session.refused" Warn { peer_ip: String, listener: &'a str }
+    /// A session that had brought nothing for a while was ended, for there was no room for others.
+    SessionCut "session.cut" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, rule: &'static str }
+    /// A session was refused at its start: too many are open, or too many of this client. Of a flood a few are said each second;
+    /// `unsaid` were refused since the one before and not said.
+    SessionRefused "session.refused" Warn { peer_ip: String, listener: &'a str, rule: &'static str, unsaid: u64 }
     /// New mail is refused for lack of room on the spool's file system, or taken again.
     RoomChanged "room.changed" Warn { room: bool, free_bytes: u64, wanted_bytes: u64 }
     /// The spool is in use by another process, as a queue that is about to end, and is waited for.
@@ -335,7 +346,7 @@ fn escaped(text: &str) -> String {
 
 /// Fields with text that a client or another server chose, or may have: they stand last in their line.
 #[cfg(test)]
-const OF_STRANGERS: [&str; 7] = [
+const OF_STRANGERS: [&str; 8] = [
     "cause",
     "forward_path",
     "helo",
@@ -343,6 +354,7 @@ const OF_STRANGERS: [&str; 7] = [
     "next_hop",
     "reply",
     "reverse_path",
+    "user",
 ];
 
 #[cfg(test)]

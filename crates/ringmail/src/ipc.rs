@@ -8,10 +8,12 @@
 pub mod accept;
 #[cfg(test)]
 mod architecture;
+pub mod check;
 pub mod control;
 pub mod deliver;
 pub mod judge;
 pub mod launch;
+pub mod login;
 pub mod reload;
 pub mod sign;
 pub mod spawn;
@@ -21,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Counts up whenever a record of any arrow changes: both ends are the same program, started together.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// Longest tail: content below [`queue::BODY_OCTETS`] travels inline, with some room.
 pub const TAIL_OCTETS: usize = 256 * 1024;
 const _: () = assert!(

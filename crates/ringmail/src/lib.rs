@@ -6,5 +6,7 @@ pub mod confine;
 pub mod drive;
 pub mod event;
 pub mod ipc;
+pub mod passwords;
 pub mod role;
 pub mod seal;
+pub mod ticket;

@@ -2,6 +2,7 @@
 //! ends of its arrows are handed to it.
 
 pub mod admin;
+pub mod auth;
 pub mod keys;
 pub mod launch;
 pub mod local;
@@ -17,6 +18,7 @@ use crate::drive::birth::Birth;
 use crate::drive::clock::Clock;
 use crate::drive::dns::{Dns, Names};
 use crate::drive::edge::{Internet, SpoolFolder, SyncThreads, TcpDoors};
+use crate::drive::tls::roots::Roots;
 use crate::event::{self, Event};
 use crate::ipc::spawn::{Role, ToRole};
 use std::io;
@@ -42,9 +44,16 @@ pub fn courier(home: PathBuf, layers: Layers) -> ExitCode {
 
 fn be(role: Role, home: Option<PathBuf>, layers: Layers, inside: Option<Inside>) -> ExitCode {
     sys::process::set_name("ringmail");
-    let Some(birth) = sys::process::take_birth_socket() else {
-        eprintln!("ringmail: the roles are started by `ringmail run`, not by hand");
-        return ExitCode::from(2);
+    let birth = match sys::process::take_birth_socket() {
+        Ok(Some(birth)) => birth,
+        Ok(None) => {
+            eprintln!("ringmail: the roles are started by `ringmail run`, not by hand");
+            return ExitCode::from(2);
+        }
+        Err(error) => {
+            eprintln!("ringmail: {role}: {error}");
+            return ExitCode::FAILURE;
+        }
     };
     let ended = in_event_loop(async move {
         let (birth, clock) = (Birth::new(birth)?, Clock::start());
@@ -62,11 +71,11 @@ fn be(role: Role, home: Option<PathBuf>, layers: Layers, inside: Option<Inside>)
             Some(home) => Reach::of_courier(home, &config),
             None => Reach::of(role, &config),
         };
-        let names = reach.names.clone();
+        let (names, roots) = (reach.names.clone(), reach.roots.clone());
         let walls = Walls::raise(role, &reach, layers)?;
         let edge = match home {
             Some(home) => Edge::Courier(Rc::new(SyncThreads::start(None)?), home),
-            None => Edge::of(role, &config, names)?,
+            None => Edge::of(role, &config, names, roots)?,
         };
         let stand = walls.close(&birth);
         if let Some(layer) = demanded.iter().find(|layer| !stand.contains(layer)) {
@@ -94,19 +103,21 @@ fn be(role: Role, home: Option<PathBuf>, layers: Layers, inside: Option<Inside>)
 /// wall closes.
 enum Edge {
     Admin,
+    Auth(auth::Checkers),
     Courier(Rc<SyncThreads>, PathBuf),
     Keys,
     Local(Rc<SyncThreads>),
     Policy,
     Queue(SpoolFolder),
-    Relay(Names),
-    Smtpd,
+    Relay(Names, Roots),
+    Server(Role),
 }
 
 impl Edge {
-    fn of(role: Role, config: &Config, names: Option<Names>) -> io::Result<Self> {
+    fn of(role: Role, config: &Config, names: Option<Names>, roots: Roots) -> io::Result<Self> {
         Ok(match role {
             Role::Admin => Edge::Admin,
+            Role::Auth => Edge::Auth(auth::Checkers::start()?),
             Role::Keys => {
                 crate::drive::tls::warm_up();
                 Edge::Keys
@@ -117,10 +128,13 @@ impl Edge {
             }
             Role::Policy => Edge::Policy,
             Role::Queue => Edge::Queue(SpoolFolder::start()?),
-            Role::Relay => Edge::Relay(names.unwrap_or_default()),
-            Role::Smtpd => {
+            Role::Relay => {
                 crate::drive::tls::warm_up();
-                Edge::Smtpd
+                Edge::Relay(names.unwrap_or_default(), roots)
+            }
+            Role::Smtpd | Role::Submission => {
+                crate::drive::tls::warm_up();
+                Edge::Server(role)
             }
         })
     }
@@ -128,6 +142,7 @@ impl Edge {
     async fn story(self, birth: Birth, clock: Clock) -> io::Result<()> {
         match self {
             Edge::Admin => admin::run(birth, clock).await,
+            Edge::Auth(checkers) => auth::run(birth, checkers).await,
             Edge::Courier(mailboxes, home) => {
                 local::courier::run(birth, clock, mailboxes, home).await
             }
@@ -135,11 +150,11 @@ impl Edge {
             Edge::Local(mailboxes) => local::run(birth, clock, mailboxes).await,
             Edge::Policy => policy::run(birth).await,
             Edge::Queue(spool) => queue::run(birth, clock, &spool).await,
-            Edge::Relay(names) => {
+            Edge::Relay(names, roots) => {
                 let network = |config: &_| Ok(Rc::new(Internet::new(config, &names)?) as Rc<_>);
-                relay::run(birth, clock, network).await
+                relay::run(birth, clock, network, &roots).await
             }
-            Edge::Smtpd => smtpd::run(birth, clock, &TcpDoors).await,
+            Edge::Server(role) => smtpd::run(role, birth, clock, &TcpDoors).await,
         }
     }
 }

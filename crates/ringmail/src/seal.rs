@@ -1,12 +1,12 @@
 //! The seal on a transaction: policy's word to queue, carried by smtpd, which cannot write it.
 //!
 //! smtpd talks to strangers. Were it taken over, it could name any recipients it likes; so queue keeps nothing
-//! that policy has not sealed: peer, reverse-path and recipients, and a number that makes each seal good for
+//! that policy has not sealed: peer, login, reverse-path and recipients, and a number that makes each seal good for
 //! one message. The key is made by the supervisor, given to policy and queue and to nobody else, and made anew
 //! whenever one of the two is started.
 
 use aws_lc_rs::{constant_time, hmac};
-use mail::{Recipient, ReversePath};
+use mail::{Mailbox, Recipient, ReversePath};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 /// Octets of a key: as many as the hash gives (RFC 2104 §3).
 pub const KEY_OCTETS: usize = 32;
 /// Octets of the code, all of HMAC-SHA-256's (RFC 4868 §2.1.1).
-const CODE_OCTETS: usize = 32;
+pub(crate) const CODE_OCTETS: usize = 32;
 /// What is sealed begins with this, so that the key can never vouch for anything else.
 const PURPOSE: &[u8] = b"ringmail transaction 1\0";
 /// How far behind the newest a seal may come: transactions whose content was under way while so many others
@@ -33,7 +33,8 @@ impl Key {
         Self(octets)
     }
 
-    fn hmac(&self) -> hmac::Key {
+    /// For codes by HMAC-SHA-256.
+    pub(crate) fn hmac(&self) -> hmac::Key {
         hmac::Key::new(hmac::HMAC_SHA256, &self.0)
     }
 }
@@ -58,17 +59,20 @@ pub struct Seal {
 pub struct Sealed<'a> {
     /// The client's address as smtpd told it to policy.
     pub peer: IpAddr,
+    /// Who is logged in, by auth's word.
+    pub login: Option<&'a Mailbox>,
     /// Whom failures go to.
     pub reverse_path: &'a ReversePath,
     /// Whom it goes to, in this order.
     pub recipients: &'a [Recipient],
 }
 
-/// Nothing of a mail's envelope fails to encode, and memory has no bounds that would be met here.
-fn code(key: &hmac::Key, number: u64, sealed: &Sealed<'_>) -> hmac::Tag {
-    let head = postcard::to_stdvec(&(number, sealed)).unwrap_or_default();
+/// The code of what is vouched for, to this purpose alone. Nothing of a mail's envelope fails to encode, and memory has no
+/// bounds that would be met here.
+pub(crate) fn code(key: &hmac::Key, purpose: &[u8], vouched: &impl Serialize) -> hmac::Tag {
+    let head = postcard::to_stdvec(vouched).unwrap_or_default();
     let mut context = hmac::Context::with_key(key);
-    context.update(PURPOSE);
+    context.update(purpose);
     context.update(&head);
     context.sign()
 }
@@ -91,7 +95,7 @@ impl Sealer {
     /// Vouches for a transaction.
     pub fn seal(&mut self, sealed: &Sealed<'_>) -> Seal {
         self.number += 1;
-        let tag = code(&self.key, self.number, sealed);
+        let tag = code(&self.key, PURPOSE, &(self.number, sealed));
         let mut code = [0; CODE_OCTETS];
         code.copy_from_slice(tag.as_ref());
         Seal {
@@ -139,7 +143,7 @@ impl Opener {
 
     /// Whether this transaction is sealed; a yes uses the seal up.
     pub fn open(&mut self, seal: &Seal, sealed: &Sealed<'_>) -> Result<(), Broken> {
-        let right = code(&self.key, seal.number, sealed);
+        let right = code(&self.key, PURPOSE, &(seal.number, sealed));
         if constant_time::verify_slices_are_equal(right.as_ref(), &seal.code).is_err() {
             return Err(Broken::Forged);
         }
@@ -183,7 +187,6 @@ impl Opener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mail::Mailbox;
 
     fn recipients(names: &[&str]) -> Vec<Recipient> {
         let direct = |name: &&str| Recipient::direct(Mailbox::parse(name).unwrap());
@@ -193,6 +196,7 @@ mod tests {
     fn sealed<'a>(reverse_path: &'a ReversePath, recipients: &'a [Recipient]) -> Sealed<'a> {
         Sealed {
             peer: [192, 0, 2, 7].into(),
+            login: None,
             reverse_path,
             recipients,
         }
@@ -215,6 +219,9 @@ mod tests {
         refuses(&seal, &sealed(&null, &one));
         let peer = [10, 0, 0, 1].into();
         refuses(&seal, &Sealed { peer, ..right });
+        let ann = Mailbox::parse("ann@home.test").unwrap();
+        let login = Some(&ann);
+        refuses(&seal, &Sealed { login, ..right });
         for at in 0..CODE_OCTETS {
             let mut wrong = seal;
             wrong.code[at] ^= 1;

@@ -1,11 +1,12 @@
 //! relay against next hops of a small virtual world: what it answers to queue and what it says in the log tell which
 //! host did what; and mail is not sent to ourselves under another name.
 
-use mail::{Destination, Domain, Ending, Host, Mailbox, Outcome, QueueId, ReversePath};
+use mail::{Destination, Domain, Ending, Host, Mailbox, Outcome, QueueId, ReversePath, Scheme};
 use ringmail::drive::arrow;
 use ringmail::drive::birth::Birth;
 use ringmail::drive::clock::Clock;
 use ringmail::drive::edge::{MxRecords, Network, NoAnswer, Pending, Stream};
+use ringmail::drive::tls::roots::Roots;
 use ringmail::event;
 use ringmail::ipc::deliver::{Attempt, Ended};
 use ringmail::ipc::spawn::{Arrow, FromRole, Situation, ToRole};
@@ -18,7 +19,7 @@ use sys::socket::{Kind, pair};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 
 const ORDERS: &str = "hostname = \"mx.home.test\"\n[listen]\nmx = \"[::]:25\"\n[relay]\nfrom = [\"10.0.0.0/8\"]\n\
-    [domain.\"home.test\"]\nusers = [\"u\"]\naliases = { postmaster = \"u\" }\ndeliver = \"maildir:/m/{domain}/{user}\"\n";
+    [domain.\"home.test\"]\nusers = [\"u\"]\naliases = { postmaster = \"u\" }\ndeliver = \"maildir:/m/{domain}/{user}\"\n[tls]\nverify = [\"safe.test\"]\n";
 
 /// Hosts by their addresses: what each says to EHLO and to the end of content; nothing where nobody listens.
 struct World {
@@ -123,7 +124,9 @@ fn sent(world: World, destination: Destination) -> Came {
         let (birth, theirs) = pair(Kind::SeqPacket)?;
         let (birth, theirs) = (Birth::new(birth)?, Birth::new(theirs)?);
         let edge = move |_: &_| Ok(Rc::clone(&network) as Rc<dyn Network>);
-        tokio::task::spawn_local(role::relay::run(theirs, Clock::start(), edge));
+        tokio::task::spawn_local(async move {
+            role::relay::run(theirs, Clock::start(), edge, &Roots::default()).await
+        });
         let orders = ToRole::Orders {
             configuration: ORDERS.into(),
             path: "/ringmail.toml".into(),
@@ -291,7 +294,10 @@ fn an_mx_that_is_this_host_under_another_name_is_never_tried_nor_those_behind_it
         Destination::Mx(Domain::Ipv4([198, 51, 100, 1].into())),
     );
     assert!(matches!(came.ending.outcome, Outcome::Failed(_)));
-    let came = sent(itself(), Destination::SmartHost("198.51.100.1".into(), 25));
+    let came = sent(
+        itself(),
+        Destination::SmartHost(Scheme::Smtp, "198.51.100.1".into(), 25),
+    );
     assert_eq!(came.ending.outcome, Outcome::Delivered);
 }
 
@@ -309,4 +315,23 @@ fn eight_bit_content_to_a_hop_that_did_not_offer_to_take_it_is_told() {
         let line = "event=content.passed level=info role=ringmail queue_id=0000000000007 peer_ip=198.51.100.10 host=a.test";
         assert_eq!(came.log.iter().filter(|said| *said == line).count(), told);
     }
+}
+
+#[test]
+fn a_domain_that_is_verified_gets_nothing_in_clear() {
+    let safe = || Destination::Mx(Domain::parse_name("safe.test").unwrap());
+    let hosts: &'static [_] = &[("mx.safe.test", "198.51.100.10", TOOK)];
+    let came = sent(world(&[(10, "mx.safe.test")], hosts), safe());
+    let Outcome::Deferred(cause) = &came.ending.outcome else {
+        panic!("{:?}", came.ending);
+    };
+    assert_eq!(cause.status().to_string(), "4.7.4");
+    // Nor where TLS is offered and none comes of it, however often it is tried.
+    let offers: &[&str] = &["220 x", "250-hop\r\n250 STARTTLS", "250 taken"];
+    let hosts = Vec::leak(vec![("mx.safe.test", "198.51.100.10", offers)]);
+    let came = sent(world(&[(10, "mx.safe.test")], hosts), safe());
+    let Outcome::Deferred(cause) = &came.ending.outcome else {
+        panic!("{:?}", came.ending);
+    };
+    assert_eq!(cause.status().to_string(), "4.5.0");
 }

@@ -2,16 +2,18 @@
 //! policy has not sealed, nor use a seal twice or for something else, nor get a seal for what may not be.
 
 use mail::{Envelope, ForwardPath, Mailbox, Received, Recipient, ReversePath, Time};
+use queue::Body;
 use ringmail::drive::arrow::{self, Receiver, Sender};
 use ringmail::drive::birth::Birth;
 use ringmail::drive::clock::Clock;
 use ringmail::drive::edge::SpoolFolder;
 use ringmail::ipc::accept::{FromQueue, Incoming, ToQueue};
-use ringmail::ipc::judge::{Judged, Question};
-use ringmail::ipc::spawn::{Arrow, FromRole, Listener, Situation, ToRole};
+use ringmail::ipc::judge::{Judged, Question, Verdict};
+use ringmail::ipc::spawn::{Arrow, FromRole, Share, Situation, ToRole};
 use ringmail::role;
 use ringmail::seal::{KEY_OCTETS, Key, Seal, Sealed, Sealer};
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use sys::socket::{Kind, pair};
@@ -51,7 +53,9 @@ fn end(birth: &Birth, arrow: Arrow) -> OwnedFd {
 
 fn key(birth: &Birth, octet: u8) {
     let key = Key::new([octet; KEY_OCTETS]);
-    birth.order(&ToRole::Key(key), None).unwrap();
+    birth
+        .order(&ToRole::Key(Share::Transactions, key), None)
+        .unwrap();
 }
 
 impl Smtpd {
@@ -95,7 +99,8 @@ impl Smtpd {
         let question = Question {
             token: self.tokens,
             peer: IpAddr::from(peer),
-            listener: Listener::Mx,
+            session: 1,
+            login: None,
             reverse_path: ReversePath::Null,
             forward_paths: to
                 .iter()
@@ -105,11 +110,38 @@ impl Smtpd {
         self.ask_policy.say(&question, &[], None).unwrap();
         let judged = self.policy.hear().await.unwrap().head;
         assert_eq!(judged.token, self.tokens);
-        judged.sealed
+        match judged.verdict {
+            Verdict::Sealed(recipients, seal) => Some((recipients, seal)),
+            Verdict::Refused | Verdict::UnknownTicket => None,
+        }
     }
 
     /// Asks queue to keep a message: whether it did, or misses a seal.
     async fn keep(&mut self, peer: [u8; 4], recipients: &[Recipient], seal: Seal) -> &'static str {
+        self.keep_with(peer, recipients, seal, None).await
+    }
+
+    /// A file of queue's for a large body, open for writing.
+    async fn body(&mut self) -> (u64, File) {
+        self.tokens += 1;
+        let token = self.tokens;
+        let question = ToQueue::NewBody { token };
+        self.ask_queue.say(&question, &[], None).unwrap();
+        loop {
+            let heard = self.queue.hear().await.unwrap();
+            if let FromQueue::Body { number, .. } = heard.head {
+                return (number, heard.fd.expect("it comes with the answer").into());
+            }
+        }
+    }
+
+    async fn keep_with(
+        &mut self,
+        peer: [u8; 4],
+        recipients: &[Recipient],
+        seal: Seal,
+        body: Option<Body>,
+    ) -> &'static str {
         self.tokens += 1;
         let message = Incoming {
             envelope: Envelope {
@@ -124,17 +156,21 @@ impl Smtpd {
                 by: "mx.home.test".into(),
                 extended: true,
                 secure: false,
+                login: None,
             },
             seal,
-            body: None,
+            body,
+        };
+        let tail: &[u8] = if body.is_some() {
+            b""
+        } else {
+            b"Subject: x\r\n\r\nx\r\n"
         };
         let question = ToQueue::Accept {
             token: self.tokens,
             message: Box::new(message),
         };
-        self.ask_queue
-            .say(&question, b"Subject: x\r\n\r\nx\r\n", None)
-            .unwrap();
+        self.ask_queue.say(&question, tail, None).unwrap();
         loop {
             match self.queue.hear().await.unwrap().head {
                 FromQueue::Room(_) | FromQueue::Body { .. } => {}
@@ -182,6 +218,7 @@ fn a_seal_is_good_for_nothing_else() {
         assert_eq!(smtpd.keep(FRIEND, &recipients, seal).await, "unsealed");
         let own = Sealer::new(&Key::new([8; KEY_OCTETS])).seal(&Sealed {
             peer: IpAddr::from(STRANGER),
+            login: None,
             reverse_path: &ReversePath::Null,
             recipients: &recipients,
         });
@@ -223,5 +260,27 @@ fn an_older_key_is_worth_nothing() {
         assert_eq!(smtpd.keep(STRANGER, &recipients, old).await, "unsealed");
         let (recipients, new) = smtpd.seal(STRANGER, &["u@home.test"]).await.unwrap();
         assert_eq!(smtpd.keep(STRANGER, &recipients, new).await, "kept");
+    });
+}
+
+/// Whoever can still write to a body could change what was acknowledged.
+#[test]
+fn a_body_that_can_still_be_written_to_is_not_kept() {
+    with_smtpd(async |mut smtpd: Smtpd| {
+        let content = b"Subject: large\r\n\r\nx\r\n";
+        for closed in [false, true] {
+            let (recipients, seal) = smtpd.seal(STRANGER, &["u@home.test"]).await.unwrap();
+            let (number, mut file) = smtpd.body().await;
+            file.write_all(content).unwrap();
+            let open = (!closed).then_some(file);
+            let body = Body {
+                number,
+                octets: content.len() as u64,
+                checksum: crc32c::crc32c(content),
+            };
+            let kept = smtpd.keep_with(STRANGER, &recipients, seal, Some(body));
+            assert_eq!(kept.await, if closed { "kept" } else { "refused" });
+            drop(open);
+        }
     });
 }

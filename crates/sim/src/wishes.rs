@@ -18,6 +18,21 @@ pub struct Wish {
     pub targets: BTreeSet<String>,
     /// `relay.from`: addresses and leading bits, as they are written.
     pub relay_from: Vec<(IpAddr, u32)>,
+    /// `auth.senders`: logins and what they are granted, in lower case.
+    pub senders: Vec<(String, Vec<String>)>,
+    /// Whole addresses of listed users that no alias has, in lower case.
+    pub users: BTreeSet<String>,
+}
+
+/// How a client comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comes {
+    /// At `listen.mx`.
+    AsServer,
+    /// At `listen.submission`, without a login.
+    AsNobody,
+    /// There, with this login.
+    As(String),
 }
 
 /// One client and one recipient.
@@ -25,6 +40,8 @@ pub struct Wish {
 pub struct Try {
     /// The client's address.
     pub ip: IpAddr,
+    /// Its door.
+    pub comes: Comes,
     /// What it calls itself.
     pub helo: String,
     /// Between the brackets of MAIL.
@@ -62,6 +79,15 @@ const NAMES: [&str; 12] = [
     "first.last",
     "odd%name",
 ];
+/// Names that a domain of ours may have as aliases.
+const ALIASES: [&str; 5] = ["postmaster", "info", "Sales", "odd!name", "ann"];
+/// Besides names of ours, what logins are granted.
+const GRANTS: [&str; 4] = [
+    "*",
+    "@other.example",
+    "Boss@far.example",
+    "\\\"odd name\\\"@client.example",
+];
 const SEPARATORS: [&str; 5] = ["", "+", "-", "+-", "."];
 const OUTSIDE: [&str; 4] = [
     "x@far.example",
@@ -90,6 +116,7 @@ impl Wish {
         );
         wish.relay(rng);
         wish.limits(rng);
+        wish.auth(rng);
         let mut names = Vec::new();
         for _ in 0..rng.below(4) {
             let domain = *rng.pick(&DOMAINS);
@@ -145,6 +172,47 @@ impl Wish {
         }
     }
 
+    fn auth(&mut self, rng: &mut Rng) {
+        if rng.chance(50) {
+            return;
+        }
+        self.text.push_str("[auth.senders]\n");
+        for _ in 0..=rng.below(3) {
+            let login = login(rng);
+            let lower = login.to_ascii_lowercase();
+            // The same one twice is a mistake.
+            if self.senders.iter().any(|(known, _)| *known == lower) {
+                continue;
+            }
+            let count = 1 + rng.below(2);
+            let grants: Vec<String> = (0..count)
+                .map(|_| match rng.below(4) {
+                    0 => format!("{}@{}", rng.pick(&NAMES), rng.pick(&DOMAINS)),
+                    1 => format!("@{}", rng.pick(&DOMAINS)),
+                    _ => (*rng.pick(&GRANTS)).to_owned(),
+                })
+                .collect();
+            let _ = writeln!(self.text, "\"{login}\" = [\"{}\"]", grants.join("\", \""));
+            let plain = |grant: String| grant.replace('\\', "").to_ascii_lowercase();
+            let grants = grants.into_iter().map(plain).collect();
+            self.senders.push((lower, grants));
+        }
+    }
+
+    /// Whether what is written may let a login send under an address: it has to be his or granted, but for names of ours
+    /// that are no user's, which may be details or aliases.
+    pub fn may_let(&self, login: &str, from: &str) -> bool {
+        let (login, from) = (login.to_ascii_lowercase(), from.to_ascii_lowercase());
+        let domain = from.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let fits =
+            |grant: &String| *grant == "*" || *grant == from || *grant == format!("@{domain}");
+        let mut granted = self.senders.iter().filter(|(known, _)| *known == login);
+        from.is_empty()
+            || from == login
+            || granted.any(|(_, grants)| grants.iter().any(fits))
+            || (self.ours.contains(domain) && !self.users.contains(&from))
+    }
+
     fn domain(&mut self, domain: &str, rng: &mut Rng) {
         self.ours.insert(domain.to_ascii_lowercase());
         let _ = writeln!(self.text, "[domain.\"{domain}\"]");
@@ -164,6 +232,11 @@ impl Wish {
                 }
             }
             let _ = writeln!(self.text, "users = {users:?}");
+            let plain =
+                |user: &&&str| !ALIASES.iter().any(|alias| alias.eq_ignore_ascii_case(user));
+            let names = users.iter().filter(plain);
+            self.users
+                .extend(names.map(|user| format!("{user}@{domain}").to_ascii_lowercase()));
         }
         // A user that is an alias too would lead in circles more often than not.
         users.retain(|user| !["postmaster", "info"].contains(user));
@@ -176,7 +249,7 @@ impl Wish {
             let _ = writeln!(self.text, "catch_all = \"{target}\"");
         }
         let _ = writeln!(self.text, "[domain.\"{domain}\".aliases]");
-        for name in ["postmaster", "info", "Sales", "odd!name", "ann"] {
+        for name in ALIASES {
             if rng.chance(if name == "postmaster" { 95 } else { 30 }) {
                 let target = self.target(&users, rng);
                 let _ = writeln!(self.text, "{name:?} = {target}");
@@ -306,14 +379,17 @@ impl Rng {
 impl Try {
     /// Somebody who asks for somebody, plainly or with a trick.
     pub fn new(wish: &Wish, rng: &mut Rng) -> Self {
-        Self {
-            ip: client(wish, rng),
-            helo: match rng.below(20) {
-                0 => "not a name".into(),
-                1 => "[192.0.2.1]".into(),
-                _ => "client.example".into(),
-            },
-            reverse_path: match rng.below(12) {
+        let comes = match rng.below(6) {
+            0 => Comes::AsNobody,
+            1 | 2 if !wish.senders.is_empty() && rng.coin() => {
+                Comes::As(rng.pick(&wish.senders).0.clone())
+            }
+            1 | 2 => Comes::As(login(rng)),
+            _ => Comes::AsServer,
+        };
+        let reverse_path = match &comes {
+            Comes::As(login) if rng.chance(80) => reverse_path(login, wish, rng),
+            _ => match rng.below(12) {
                 0 => String::new(),
                 1 => "no-domain".into(),
                 2 => "@a.example,@b.example:c@d.example".into(),
@@ -321,8 +397,52 @@ impl Try {
                 4 => "\"a b\"@client.example".into(),
                 _ => "ann@client.example".into(),
             },
+        };
+        Self {
+            ip: client(wish, rng),
+            comes,
+            helo: match rng.below(20) {
+                0 => "not a name".into(),
+                1 => "[192.0.2.1]".into(),
+                _ => "client.example".into(),
+            },
+            reverse_path,
             forward_path: forward_path(rng),
         }
+    }
+}
+
+/// Somebody's login: mostly of a user who may be listed.
+fn login(rng: &mut Rng) -> String {
+    let name = *rng.pick(&NAMES);
+    match rng.below(10) {
+        0 => format!("{name}@{}", rng.pick(&FOREIGN)),
+        1 => format!("{}@{}", name.to_uppercase(), rng.pick(&DOMAINS)),
+        _ => format!("{name}@{}", rng.pick(&DOMAINS)),
+    }
+}
+
+/// What somebody who is logged in says that he is.
+fn reverse_path(login: &str, wish: &Wish, rng: &mut Rng) -> String {
+    let (name, domain) = login.rsplit_once('@').unwrap_or((login, ""));
+    let granted = wish.senders.iter().find(|(known, _)| known == login);
+    match rng.below(12) {
+        0 => String::new(),
+        1..4 => login.to_owned(),
+        4 => login.to_uppercase(),
+        5 => format!("{name}{}detail@{domain}", rng.pick(&["+", "-", "."])),
+        6 => format!(
+            "{}@{domain}",
+            rng.pick(&["info", "sales", "postmaster", "ann", "c+d"])
+        ),
+        7 => format!("{name}@{}", rng.pick(&HOSTNAMES)),
+        8 => format!("{name}@{}", rng.pick(&FOREIGN)),
+        9 => format!("{}@{}", rng.pick(&NAMES), rng.pick(&DOMAINS)),
+        _ => match granted.map(|(_, grants)| rng.pick(grants).clone()) {
+            Some(grant) if grant.starts_with('@') => format!("who{grant}"),
+            Some(grant) if grant != "*" => grant,
+            _ => "boss@far.example".into(),
+        },
     }
 }
 
@@ -430,6 +550,22 @@ mod tests {
         wish.ours.insert("us.example".into());
         wish.targets.insert("x@far.example".into());
         assert!(wish.names("\"a@far.example\"@US.example") && wish.names("X@far.example"));
+        wish.users.insert("bob@us.example".into());
+        let grants = vec!["@them.example".into(), "x@else.example".into()];
+        wish.senders.push(("ann@us.example".into(), grants));
+        for (from, may) in [
+            ("", true),
+            ("Ann@us.example", true),
+            ("bob@us.example", false),
+            ("info@us.example", true),
+            ("a@far.example", false),
+            ("a@them.example", true),
+            ("X@else.example", true),
+            ("y@else.example", false),
+        ] {
+            assert_eq!(wish.may_let("Ann@us.example", from), may, "{from}");
+        }
+        assert!(!wish.may_let("eve@us.example", "a@them.example"));
         assert!(!wish.names("y@far.example") && !wish.names("a@xus.example"));
     }
 }

@@ -7,8 +7,16 @@
 //! Only a 5xx to MAIL, RCPT, DATA or the end of content fails a recipient. Everything else that goes
 //! wrong is this session's trouble: the recipients stay undecided, for another host or another day.
 
+mod attempt;
+mod commands;
+mod login;
+mod opening;
 mod replies;
 
+use attempt::{Attempt, refused};
+use commands::{Awaited, wait_for};
+
+pub use login::Answer;
 pub use replies::{Read, Replies, Rubbish};
 
 use crate::extension::Extension;
@@ -28,6 +36,17 @@ pub enum Dialect {
     Smtp,
 }
 
+/// What a session does about TLS (RFC 3207).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Nothing: the connection is as it should be.
+    AsItIs,
+    /// It begins TLS where that is offered.
+    Offered,
+    /// No message goes without TLS.
+    Demanded,
+}
+
 /// What a session is told at its start.
 #[derive(Clone, Debug)]
 pub struct Parameters {
@@ -35,6 +54,11 @@ pub struct Parameters {
     pub hostname: Box<str>,
     /// Which protocol to speak.
     pub dialect: Dialect,
+    /// Whether to begin TLS.
+    pub security: Security,
+    /// Whether to log in before the first message. No login goes in clear: with it [`Security::Offered`] is
+    /// [`Security::Demanded`], and [`Security::AsItIs`] says that the connection is under TLS.
+    pub login: bool,
 }
 
 /// One message for this next hop.
@@ -62,25 +86,14 @@ pub enum Output {
     Outcomes(Vec<Ending>),
     /// Ready for a message.
     Idle,
+    /// Begin TLS, and call [`Session::secured`] when it stands, or [`Session::lost`]. Nothing is on the wire.
+    StartTls,
+    /// Say this to [`Session::answer`].
+    Login(Answer),
     /// The session is of no use, before any message was decided; this is why. Try the next host.
     Unusable(Cause),
     /// Send what is on the wire, then close.
     Close,
-}
-
-/// Commands whose replies are awaited, in the order sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaited {
-    Greeting,
-    Ehlo,
-    Helo,
-    Mail,
-    Rcpt(usize),
-    Data,
-    /// The end of content; of LMTP for this recipient.
-    End(usize),
-    Rset,
-    Quit,
 }
 
 /// The server gave up on us.
@@ -97,6 +110,24 @@ const TIMED_OUT: Cause = ours(
     2,
     "the next hop did not answer in time",
 );
+const NO_TLS: Cause = ours(
+    Class::Transient,
+    7,
+    4,
+    "the next hop does not offer TLS, and mail goes there under TLS alone",
+);
+const NO_LOGIN: Cause = ours(
+    Class::Transient,
+    7,
+    4,
+    "the next hop offers no login that we have",
+);
+const LOGIN_UNREADY: Cause = ours(
+    Class::Transient,
+    7,
+    0,
+    "the login at the next hop cannot be had now",
+);
 const TOO_LARGE: Cause = ours(
     Class::Permanent,
     3,
@@ -106,18 +137,6 @@ const TOO_LARGE: Cause = ours(
 
 const fn ours(class: Class, subject: u16, detail: u16, text: &'static str) -> Cause {
     Cause::Ours(Status::new(class, subject, detail), Cow::Borrowed(text))
-}
-
-/// A message on its way through the session.
-#[derive(Debug)]
-struct Attempt {
-    message: Message,
-    /// What is decided so far.
-    outcomes: Vec<Option<Ending>>,
-    /// Recipients whose RCPT was accepted.
-    accepted: Vec<usize>,
-    /// A refusal of MAIL, which decides all recipients.
-    refused: bool,
 }
 
 /// One session with one next hop.
@@ -131,6 +150,8 @@ pub struct Session {
     replies: Replies,
     offered: Vec<Extension>,
     size_max: Option<u64>,
+    logins: login::Offered,
+    refused_login: bool,
     ehlo_line: usize,
     awaited: VecDeque<Awaited>,
     /// Commands not sent yet, because the server does not pipeline.
@@ -153,6 +174,8 @@ impl Session {
             replies: Replies::default(),
             offered: Vec::new(),
             size_max: None,
+            logins: login::Offered::default(),
+            refused_login: false,
             ehlo_line: 0,
             awaited: VecDeque::from([Awaited::Greeting]),
             unsent: VecDeque::new(),
@@ -185,6 +208,11 @@ impl Session {
     /// Whether a message may be given to [`Session::send`].
     pub fn is_idle(&self) -> bool {
         self.idle && !self.closed
+    }
+
+    /// Whether the server's greeting has come, whatever it was.
+    pub fn is_greeted(&self) -> bool {
+        self.awaited.front() != Some(&Awaited::Greeting)
     }
 
     /// Whether the session is over.
@@ -261,6 +289,14 @@ impl Session {
                     used += octets;
                     self.read_offer(&text);
                     self.obey(reply, now);
+                    if self.awaited.front() == Some(&Awaited::Handshake) {
+                        if used < input.len() {
+                            // Said before the handshake, to be taken for what is said after it.
+                            self.give_up(&NOT_SMTP);
+                        } else if !self.closed {
+                            self.outputs.push_back(Output::StartTls);
+                        }
+                    }
                 }
                 Err(Rubbish) => self.give_up(&NOT_SMTP),
             }
@@ -296,7 +332,15 @@ impl Session {
         }
         let greeting = matches!(
             self.awaited.front(),
-            Some(Awaited::Greeting | Awaited::Ehlo | Awaited::Helo)
+            Some(
+                Awaited::Greeting
+                    | Awaited::Ehlo
+                    | Awaited::Helo
+                    | Awaited::StartTls
+                    | Awaited::Handshake
+                    | Awaited::Auth(_)
+                    | Awaited::Answer(_)
+            )
         );
         if let Some(attempt) = self.attempt.take() {
             let undecided = || Outcome::Deferred(cause.clone()).into();
@@ -329,23 +373,6 @@ impl Session {
         self.wake_at = Time::NEVER;
     }
 
-    /// Notes an extension, if EHLO is what is answered. The first line is the server's name.
-    fn read_offer(&mut self, text: &str) {
-        if self.awaited.front() != Some(&Awaited::Ehlo) {
-            return;
-        }
-        self.ehlo_line += 1;
-        let mut words = text.split(' ').filter(|w| !w.is_empty());
-        let keyword = words.next().and_then(Extension::from_keyword);
-        if let (Some(extension), 2..) = (keyword, self.ehlo_line) {
-            self.offered.push(extension);
-            if extension == Extension::Size {
-                // SIZE without a number, or SIZE 0, states no limit (RFC 1870 §4).
-                self.size_max = words.next().and_then(|n| n.parse().ok()).filter(|n| *n > 0);
-            }
-        }
-    }
-
     fn obey(&mut self, reply: RemoteReply, now: Time) {
         let Some(awaited) = self.awaited.pop_front() else {
             // Said without being asked: 421 as the server goes, or rubbish. Either way the end.
@@ -354,8 +381,7 @@ impl Session {
         let positive = reply.code / 100 == 2;
         match awaited {
             Awaited::Ehlo if reply.code / 100 == 5 && self.parameters.dialect == Dialect::Smtp => {
-                self.offered.clear();
-                self.size_max = None;
+                self.forget_offer();
                 self.unsent.push_back(Awaited::Helo);
                 self.write_commands(now);
             }
@@ -371,9 +397,33 @@ impl Session {
                 self.unsent.push_back(Awaited::Ehlo);
                 self.write_commands(now);
             }
-            Awaited::Ehlo | Awaited::Helo | Awaited::Rset => self.rest(now),
+            Awaited::Ehlo | Awaited::Helo => self.greeted(now),
+            Awaited::Rset => self.rest(now),
             Awaited::Quit => self.close(),
+            Awaited::StartTls | Awaited::Handshake | Awaited::Answer(_) if reply.code == 421 => {
+                self.awaited.push_front(awaited);
+                self.give_up(&Cause::Reply(reply));
+            }
+            Awaited::Auth(step) => self.logging_in(step, reply, now),
             _ if reply.code == 421 => self.give_up(&Cause::Reply(reply)),
+            Awaited::StartTls if reply.code == 220 => {
+                self.awaited.push_front(Awaited::Handshake);
+                self.wait(limits::CLIENT_HANDSHAKE_WAIT, now);
+            }
+            Awaited::StartTls if reply.code < 400 => {
+                self.awaited.push_front(awaited);
+                self.give_up(&NOT_SMTP);
+            }
+            Awaited::StartTls if self.demands_tls() => {
+                self.awaited.push_front(awaited);
+                self.leave(&Cause::Reply(reply));
+            }
+            // It offered what it does not do now. In clear, as if it had not.
+            Awaited::StartTls => self.rest(now),
+            Awaited::Handshake | Awaited::Answer(_) => {
+                self.awaited.push_front(awaited);
+                self.give_up(&NOT_SMTP);
+            }
             Awaited::Mail | Awaited::Rcpt(_) | Awaited::Data | Awaited::End(_) => {
                 self.decide(awaited, reply, now);
             }
@@ -495,84 +545,6 @@ impl Session {
         self.idle = true;
         self.outputs.push_back(Output::Idle);
         self.wait(limits::SERVER_COMMAND_WAIT, now);
-    }
-
-    /// Puts commands on the wire: all at once to a server that pipelines (RFC 2920), else the next.
-    fn write_commands(&mut self, now: Time) {
-        let pipelining = self.offered.contains(&Extension::Pipelining);
-        while let Some(command) = self.unsent.pop_front() {
-            self.write_command(command);
-            self.awaited.push_back(command);
-            if !pipelining {
-                break;
-            }
-        }
-        if let Some(first) = self.awaited.front() {
-            self.wait(wait_for(*first), now);
-        }
-    }
-
-    fn write_command(&mut self, command: Awaited) {
-        use std::io::Write as _;
-        let hostname = &self.parameters.hostname;
-        let wire = &mut self.wire;
-        let message = self.attempt.as_ref().map(|a| &a.message);
-        // Writing into a Vec does not fail.
-        let _ = match (command, message) {
-            (Awaited::Ehlo, _) if self.parameters.dialect == Dialect::Lmtp => {
-                write!(wire, "LHLO {hostname}")
-            }
-            (Awaited::Ehlo, _) => write!(wire, "EHLO {hostname}"),
-            (Awaited::Helo, _) => write!(wire, "HELO {hostname}"),
-            (Awaited::Mail, Some(message)) => {
-                let _ = write!(wire, "MAIL FROM:<{}>", message.reverse_path);
-                if self.offered.contains(&Extension::Size) {
-                    let _ = write!(wire, " SIZE={}", message.octets);
-                }
-                if message.eight_bit && self.offered.contains(&Extension::EightBitMime) {
-                    let _ = write!(wire, " BODY=8BITMIME");
-                }
-                Ok(())
-            }
-            (Awaited::Rcpt(place), Some(message)) => {
-                write!(wire, "RCPT TO:<{}>", message.forward_paths[place])
-            }
-            (Awaited::Data, _) => write!(wire, "DATA"),
-            (Awaited::Rset, _) => write!(wire, "RSET"),
-            (Awaited::Quit, _) => write!(wire, "QUIT"),
-            (Awaited::Greeting | Awaited::End(_) | Awaited::Mail | Awaited::Rcpt(_), _) => return,
-        };
-        wire.extend_from_slice(b"\r\n");
-    }
-}
-
-impl Attempt {
-    /// Decides what is not decided yet.
-    fn decide_rest(&mut self, outcome: &Ending) {
-        for slot in &mut self.outcomes {
-            slot.get_or_insert_with(|| outcome.clone());
-        }
-    }
-}
-
-/// A reply that is no yes: 5xx fails, 4xx defers.
-fn refused(reply: RemoteReply) -> Ending {
-    let outcome = if reply.code / 100 == 5 {
-        Outcome::Failed(Cause::Reply(reply))
-    } else {
-        Outcome::Deferred(Cause::Reply(reply))
-    };
-    outcome.into()
-}
-
-/// RFC 5321 §4.5.3.2.
-fn wait_for(awaited: Awaited) -> Duration {
-    match awaited {
-        Awaited::Greeting | Awaited::Ehlo | Awaited::Helo => limits::CLIENT_GREETING_WAIT,
-        Awaited::Mail | Awaited::Rset | Awaited::Quit => limits::CLIENT_MAIL_WAIT,
-        Awaited::Rcpt(_) => limits::CLIENT_RCPT_WAIT,
-        Awaited::Data => limits::CLIENT_DATA_WAIT,
-        Awaited::End(_) => limits::CLIENT_END_WAIT,
     }
 }
 

@@ -1,5 +1,10 @@
 //! Commands as a server reads them, RFC 5321 §4.1.1: one line in, one [`Command`] or the reason why not.
 
+mod auth;
+
+pub use auth::InitialResponse;
+
+use crate::extension::Mechanism;
 use mail::path::split_brackets;
 use mail::{Domain, ForwardPath, PathError, ReversePath};
 
@@ -24,6 +29,13 @@ pub enum Command<'a> {
     },
     /// `DATA`
     Data,
+    /// `BDAT`, RFC 3030 §2: so many octets of content come behind this line.
+    Bdat {
+        /// How many; as many as can be said where the number has more than 64 bits.
+        size_octets: u64,
+        /// Whether content ends with them.
+        last: bool,
+    },
     /// `RSET`
     Rset,
     /// `VRFY`; its argument is never looked at, for nothing is told about it.
@@ -38,6 +50,13 @@ pub enum Command<'a> {
     Quit,
     /// `STARTTLS`, RFC 3207 §4.
     StartTls,
+    /// `AUTH`, RFC 4954 §4.
+    Auth {
+        /// What is logged in with; nothing where it is none of ours.
+        mechanism: Option<Mechanism>,
+        /// What the mechanism is to begin with, where the client said it.
+        initial_response: Option<InitialResponse<'a>>,
+    },
 }
 
 /// What MAIL FROM may say of the content that follows.
@@ -47,6 +66,8 @@ pub struct MailParameters {
     pub size_octets: Option<u64>,
     /// `BODY=`: RFC 6152 §2.
     pub body: Option<Body>,
+    /// Whether `AUTH=` was said, RFC 4954 §5. Its value is read and not believed.
+    pub auth: bool,
 }
 
 /// The value of `BODY=`.
@@ -63,8 +84,13 @@ pub enum Body {
 pub enum CommandError {
     /// The verb is none of ours.
     Unrecognized,
+    /// A request of HTTP or a protocol like it: a browser was led here, and the lines behind it may be commands that
+    /// somebody else wrote.
+    Foreign,
     /// The line has an octet that no command line has: a control character, or one above 126.
     Octets,
+    /// BDAT with a size that cannot be read: nobody knows where the octets behind it end.
+    Chunk,
     /// An argument is missing, or stands where none may.
     Argument,
     /// The reverse-path is malformed.
@@ -75,14 +101,39 @@ pub enum CommandError {
     UnknownParameter,
     /// A parameter that we offer, with a malformed value or given twice.
     Parameter,
+    /// `AUTH=` with a malformed value or given twice. Whether it was offered is the session's to say.
+    AuthParameter,
 }
 
+/// The methods of HTTP (RFC 9110 §9.3, RFC 5789), none of which is a command of SMTP.
+const METHODS: [&str; 9] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+];
+/// How the last word of a request begins, in protocols that look like SMTP.
+const FOREIGN: [&str; 3] = ["HTTP/", "RTSP/", "SIP/"];
 /// Most digits of `SIZE=`, RFC 1870 §5.
 const SIZE_DIGITS: usize = 20;
 
 impl<'a> Command<'a> {
     /// Reads one command line, given without its CRLF.
     pub fn parse(line: &'a [u8]) -> Result<Self, CommandError> {
+        Self::read(line).map_err(|error| Self::ends_the_session(line).unwrap_or(error))
+    }
+
+    /// Whether what begins so, and is no command, is followed by octets that must not be read as commands: those of a chunk
+    /// whose size nobody knows, or what a request of HTTP brings. It may be the beginning of a line that is too long.
+    pub fn ends_the_session(line: &[u8]) -> Option<CommandError> {
+        let verb = line.split(|b| !b.is_ascii_alphanumeric()).next()?;
+        if verb.eq_ignore_ascii_case(b"BDAT") {
+            return Some(CommandError::Chunk);
+        }
+        let is_method = METHODS
+            .iter()
+            .any(|method| verb.eq_ignore_ascii_case(method.as_bytes()));
+        is_method.then_some(CommandError::Foreign)
+    }
+
+    fn read(line: &'a [u8]) -> Result<Self, CommandError> {
         if !line
             .iter()
             .all(|b| (b' '..=b'~').contains(b) || *b == b'\t')
@@ -110,6 +161,8 @@ impl<'a> Command<'a> {
             rcpt(argument.ok_or(CommandError::Argument)?)
         } else if is("DATA") {
             alone(Self::Data)
+        } else if is("BDAT") {
+            bdat(argument.ok_or(CommandError::Chunk)?)
         } else if is("RSET") {
             alone(Self::Rset)
         } else if is("VRFY") {
@@ -124,8 +177,17 @@ impl<'a> Command<'a> {
             alone(Self::Quit)
         } else if is("STARTTLS") {
             alone(Self::StartTls)
+        } else if is("AUTH") {
+            auth::command(argument.ok_or(CommandError::Argument)?)
         } else {
-            Err(CommandError::Unrecognized)
+            let last = argument.and_then(|argument| argument.rsplit(' ').next());
+            let is_foreign =
+                last.is_some_and(|word| FOREIGN.iter().any(|name| word.starts_with(name)));
+            Err(if is_foreign {
+                CommandError::Foreign
+            } else {
+                CommandError::Unrecognized
+            })
         }
     }
 }
@@ -163,6 +225,11 @@ fn mail(argument: &str) -> Result<Command<'_>, CommandError> {
             set_once(&mut parameters.size_octets, value.and_then(size))?;
         } else if keyword.eq_ignore_ascii_case("BODY") {
             set_once(&mut parameters.body, value.and_then(body))?;
+        } else if keyword.eq_ignore_ascii_case("AUTH") {
+            if parameters.auth || !value.is_some_and(auth::is_submitter) {
+                return Err(CommandError::AuthParameter);
+            }
+            parameters.auth = true;
         } else {
             return Err(CommandError::UnknownParameter);
         }
@@ -181,6 +248,24 @@ fn rcpt(argument: &str) -> Result<Command<'_>, CommandError> {
         None => Ok(Command::Rcpt { forward_path }),
         Some(parameter) => Err(parameter.err().unwrap_or(CommandError::UnknownParameter)),
     }
+}
+
+/// `chunk-size [SP "LAST"]`, RFC 3030 §2.
+fn bdat(argument: &str) -> Result<Command<'_>, CommandError> {
+    let (size, marker) = match argument.split_once(' ') {
+        Some((size, marker)) => (size, Some(marker.trim_start_matches(' '))),
+        None => (argument, None),
+    };
+    let last = marker.is_some_and(|marker| marker.eq_ignore_ascii_case("LAST"));
+    let digits = !size.is_empty() && size.bytes().all(|b| b.is_ascii_digit());
+    if !digits || marker.is_some() != last {
+        return Err(CommandError::Chunk);
+    }
+    Ok(Command::Bdat {
+        // More than 64 bits hold is more than anybody takes.
+        size_octets: size.parse().unwrap_or(u64::MAX),
+        last,
+    })
 }
 
 fn set_once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), CommandError> {
@@ -295,7 +380,13 @@ mod tests {
         for (line, why) in [
             ("", Unrecognized),
             ("WIZ", Unrecognized),
-            ("GET / HTTP/1.1", Unrecognized),
+            ("GET / HTTP/1.1", Foreign),
+            ("POST /x?y HTTP/1.0", Foreign),
+            ("GET /", Foreign),
+            ("post / http/1.1", Foreign),
+            ("GET /\u{e4} HTTP/1.1", Foreign),
+            ("REGISTER sip:x SIP/2.0", Foreign),
+            ("GETS", Unrecognized),
             ("HELO", Argument),
             ("EHLO a b", Argument),
             ("EHLO a\tb", Argument),
@@ -318,7 +409,6 @@ mod tests {
             ("MAIL FROM:<a@b.c> =", Parameter),
             ("MAIL FROM:<a@b.c> \"", Parameter),
             ("MAIL FROM:<a@b.c> \"=\"", Parameter),
-            ("MAIL FROM:<> AUTH=raw+0Aextra", UnknownParameter),
             (
                 "MAIL FROM:<;for i in 0 1 2;do read r;done>",
                 ReversePath(PathError::Domain),
@@ -332,6 +422,45 @@ mod tests {
         ] {
             assert_eq!(parse(line).map(|_| ()), Err(why), "{line}");
         }
+    }
+
+    #[test]
+    fn the_size_of_a_chunk_is_read_or_nothing_is() {
+        for (line, size_octets, last) in [
+            ("BDAT 0", 0, false),
+            ("bdat 86 last", 86, true),
+            ("BDAT  007  LAST ", 7, true),
+            ("BDAT 18446744073709551615", u64::MAX, false),
+            ("BDAT 18446744073709551616 LAST", u64::MAX, true),
+            ("BDAT 99999999999999999999999999999999", u64::MAX, false),
+        ] {
+            assert_eq!(
+                parse(line),
+                Ok(Command::Bdat { size_octets, last }),
+                "{line}"
+            );
+        }
+        for line in [
+            "BDAT",
+            "BDAT ",
+            "BDAT LAST",
+            "BDAT -1",
+            "BDAT +1",
+            "BDAT 0x10",
+            "BDAT 1.0",
+            "BDAT 1\tLAST",
+            "BDAT\t1",
+            "BDAT 1 FIRST",
+            "BDAT 1 LAST LAST",
+            "BDAT 1 2",
+            "BDAT 1\r",
+            "bdat 1\nQUIT",
+            "BDAT 1\0",
+        ] {
+            assert_eq!(parse(line), Err(CommandError::Chunk), "{line}");
+        }
+        assert_eq!(parse("BDAT1"), Err(CommandError::Unrecognized));
+        assert_eq!(parse("BDA"), Err(CommandError::Unrecognized));
     }
 
     #[test]

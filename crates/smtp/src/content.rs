@@ -1,6 +1,8 @@
-//! Content as it crosses the wire after DATA, RFC 5321 §4.5.2: dot-stuffing undone while it is read,
+//! Content as it crosses the wire. After DATA, RFC 5321 §4.5.2: dot-stuffing undone while it is read,
 //! done while it is written. Only CRLF.CRLF ends content; a bare CR, a bare LF and a NUL are noted, and
 //! what has one is read to its end and then refused, so that no two readers can see two messages in it.
+//! Of our own users a bare LF is taken for the end of a line that was meant, and becomes CRLF; it ends nothing else.
+//! In chunks, RFC 3030 §2: its length ends it, a dot is a dot, and a bare LF becomes CRLF (`docs/adr/0031`).
 
 use memchr::memchr3;
 
@@ -41,7 +43,8 @@ enum Place {
     Cr,
 }
 
-/// Reads one content. Make a new one for each DATA.
+/// Reads one content, by [`Content::read`] after DATA, by [`Content::read_chunk`] and [`Content::end`] after
+/// BDAT. Make a new one for each message.
 #[derive(Debug)]
 pub struct Content {
     place: Place,
@@ -49,6 +52,8 @@ pub struct Content {
     octets: u64,
     octets_max: u64,
     eight_bit: bool,
+    /// Whether a bare LF becomes CRLF after DATA too.
+    mends_lines: bool,
 }
 
 impl Content {
@@ -61,6 +66,16 @@ impl Content {
             octets: 0,
             octets_max,
             eight_bit: false,
+            mends_lines: false,
+        }
+    }
+
+    /// The same for content of a client of ours, whose programs write LF for CRLF (RFC 6409 §8): a bare LF becomes CRLF. It
+    /// does not begin a line of the wire, so that what follows it can neither end the content nor be unstuffed.
+    pub fn mending_lines(octets_max: u64) -> Self {
+        Self {
+            mends_lines: true,
+            ..Self::new(octets_max)
         }
     }
 
@@ -108,7 +123,11 @@ impl Content {
                 (_, b'\n') => {
                     // A bare LF does not begin a line: what follows it can neither end the content
                     // nor be unstuffed.
-                    self.flaw(Fault::BareLf);
+                    if self.mends_lines {
+                        self.put(b"\r\n", out);
+                    } else {
+                        self.flaw(Fault::BareLf);
+                    }
                     self.place = Place::Within;
                 }
                 (_, 0) => {
@@ -117,17 +136,59 @@ impl Content {
                 }
                 _ => {
                     // A dot that began a line is dropped here: something else follows it (§4.5.2).
-                    let rest = &wire[at..];
-                    let run = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
-                    self.put(&rest[..run], out);
-                    self.place = Place::Within;
-                    at += run;
+                    at += self.put_run(&wire[at..], out);
                     continue;
                 }
             }
             at += 1;
         }
         Progress::More
+    }
+
+    /// Reads octets of a chunk, all of which are content, and puts them behind `out` with every line ended by CRLF.
+    /// A CR that comes last waits for the LF that the next chunk may begin with. Faults are as in [`Content::read`].
+    pub fn read_chunk(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        let mut at = 0;
+        while at < octets.len() {
+            match (self.place, octets[at]) {
+                (_, b'\n') => {
+                    self.put(b"\r\n", out);
+                    self.place = Place::LineStart;
+                }
+                (Place::Cr, _) => {
+                    self.flaw(Fault::BareCr);
+                    self.place = Place::Within;
+                    continue;
+                }
+                (_, b'\r') => self.place = Place::Cr,
+                (_, 0) => {
+                    self.flaw(Fault::Nul);
+                    self.place = Place::Within;
+                }
+                _ => {
+                    at += self.put_run(&octets[at..], out);
+                    continue;
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// Ends content that came in chunks: a last line without an end, or with half of one, gets one.
+    pub fn end(&mut self, out: &mut Vec<u8>) {
+        match self.place {
+            Place::LineStart => {}
+            Place::Within | Place::Cr | Place::Dot | Place::DotCr => self.put(b"\r\n", out),
+        }
+        self.place = Place::LineStart;
+    }
+
+    /// Takes octets up to the next that may end a line or is a fault; how many.
+    fn put_run(&mut self, rest: &[u8], out: &mut Vec<u8>) -> usize {
+        let run = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
+        self.put(&rest[..run], out);
+        self.place = Place::Within;
+        run
     }
 
     fn flaw(&mut self, fault: Fault) {

@@ -5,42 +5,27 @@
 //! session's to decide leaves it as a [`Question`]: `250` after content is the answer to
 //! [`Question::Commit`], and there is no other way to say it.
 
+mod chunks;
 mod ending;
 mod hops;
+mod incoming;
 mod lines;
+mod login;
+mod parameters;
 pub mod replies;
+mod tls;
+
+pub use login::Credentials;
+pub use parameters::Parameters;
 
 use crate::command::{Command, CommandError, MailParameters};
-use crate::content::{Content, Fault, Progress};
 use crate::extension::Offer;
-use hops::Hops;
-use lines::{Line, Lines};
+use chunks::{Chunk, Refused};
+use incoming::Incoming;
+use lines::{Line, Lines, TLS_HANDSHAKE};
+use login::Exchange;
 use mail::{Class, ForwardPath, Reply, ReversePath, Time, limits};
 use std::collections::VecDeque;
-
-/// What a session is told at its start; the same for all sessions of a listener.
-#[derive(Clone, Debug)]
-pub struct Parameters {
-    /// Largest content, in octets; announced by SIZE.
-    pub content_octets_max: u64,
-    /// Most recipients of one transaction.
-    pub recipients_max: usize,
-    /// Failed commands without mail taken between them before the session is ended.
-    pub errors_max: u32,
-    /// Whether TLS can be had.
-    pub start_tls: bool,
-}
-
-impl Default for Parameters {
-    fn default() -> Self {
-        Self {
-            content_octets_max: limits::CONTENT_OCTETS,
-            recipients_max: limits::RECIPIENTS,
-            errors_max: limits::SESSION_ERRORS,
-            start_tls: false,
-        }
-    }
-}
 
 /// How the client greeted us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +61,9 @@ pub enum Question {
     Commit,
     /// Can TLS begin now?
     StartTls,
+    /// Are name and password right? They are had from [`Session::take_credentials`]. A refusal for good counts as a login
+    /// that was refused; [`replies::LOGIN_LATER`] is for where nobody can say.
+    Login,
 }
 
 /// The answer to a question.
@@ -96,7 +84,10 @@ pub enum Output {
     Extensions,
     /// Get it answered.
     Ask(Question),
-    /// What was put into the content buffer since DATA is void.
+    /// Recipients are complete and content comes: what must be asked of the transaction can be asked meanwhile. Where a
+    /// client pipelined, [`Session::transaction`] may be gone already.
+    ContentBegins,
+    /// What was put into the content buffer since DATA, or the first BDAT, is void.
     DiscardContent,
     /// Send what was said, then shake hands; [`Session::secured`] says that it was done. Octets that came before are none
     /// of the handshake.
@@ -119,13 +110,33 @@ enum State {
     /// MAIL was accepted. How many recipients stand unanswered is in `Session::asked`.
     Open(Transaction),
     /// Between 354 and CRLF.CRLF.
-    Content(Transaction, Content, Hops),
+    Content(Transaction, Incoming),
+    /// Behind BDAT, while the chunk's octets come.
+    Chunk(Transaction, Incoming, Chunk),
+    /// A chunk was taken, and another is to come.
+    BetweenChunks(Transaction, Incoming),
+    /// Behind a BDAT that is refused, while the chunk's octets come.
+    Skipping(Refused),
+    /// A chunk was refused that was not the last: what is left of the transaction is RSET.
+    Failed,
     /// Content is with the spool.
     Committing(Transaction),
     /// STARTTLS was given: until hands are shaken nothing is read.
     Securing,
+    /// Behind AUTH, or a line of its exchange, that was answered with a challenge.
+    Authenticating(Exchange),
+    /// Name and password are asked about; they are here until somebody takes them.
+    LoggingIn(Option<Credentials>),
     /// Over.
     Closed,
+}
+
+/// What the client and its connection are trusted with. Nobody logs in but under TLS, and nobody is logged out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    InClear,
+    UnderTls,
+    LoggedIn,
 }
 
 /// One session with one client.
@@ -134,8 +145,7 @@ pub struct Session {
     parameters: Parameters,
     state: State,
     hello: Option<Hello>,
-    /// Whether the connection is under TLS.
-    secure: bool,
+    standing: Standing,
     lines: Lines,
     outputs: VecDeque<Output>,
     /// Recipients asked and not yet answered: the last so many of the transaction.
@@ -146,6 +156,7 @@ pub struct Session {
     /// Commands since mail was last taken, RCPT apart.
     idle: u32,
     transactions: u32,
+    logins_refused: u32,
     /// The service stops: the session ends when the content that is under way was answered.
     stopping: bool,
     wake_at: Time,
@@ -158,7 +169,7 @@ impl Session {
             parameters,
             state: State::Connecting,
             hello: None,
-            secure: false,
+            standing: Standing::InClear,
             lines: Lines::default(),
             outputs: VecDeque::from([Output::Ask(Question::Connect)]),
             asked: 0,
@@ -166,6 +177,7 @@ impl Session {
             errors: 0,
             idle: 0,
             transactions: 0,
+            logins_refused: 0,
             stopping: false,
             wake_at: now + limits::SERVER_COMMAND_WAIT,
         }
@@ -184,13 +196,20 @@ impl Session {
     /// The transaction that is open, if one is.
     pub fn transaction(&self) -> Option<&Transaction> {
         match &self.state {
-            State::Opening(t) | State::Open(t) | State::Content(t, ..) | State::Committing(t) => {
-                Some(t)
-            }
+            State::Opening(t)
+            | State::Open(t)
+            | State::Content(t, _)
+            | State::Chunk(t, ..)
+            | State::BetweenChunks(t, _)
+            | State::Committing(t) => Some(t),
             State::Connecting
             | State::Unwanted
             | State::Ready
+            | State::Skipping(_)
+            | State::Failed
             | State::Securing
+            | State::Authenticating(_)
+            | State::LoggingIn(_)
             | State::Closed => None,
         }
     }
@@ -211,29 +230,13 @@ impl Session {
         self.hello.as_ref()
     }
 
-    /// Whether what is said now is under TLS.
-    pub fn is_secure(&self) -> bool {
-        self.secure
-    }
-
     /// What is said to EHLO now, under this name.
     pub fn offer<'a>(&self, hostname: &'a str) -> Offer<'a> {
         Offer {
             hostname,
             content_octets_max: self.parameters.content_octets_max,
-            start_tls: self.parameters.start_tls && !self.secure,
-        }
-    }
-
-    /// Takes note that hands were shaken after [`Output::StartTls`]: all that the client said before is forgotten, for
-    /// anybody may have said it (RFC 3207 §4.2).
-    pub fn secured(&mut self, now: Time) {
-        if matches!(self.state, State::Securing) {
-            self.state = State::Ready;
-            self.hello = None;
-            self.secure = true;
-            self.wake_at = now + self.patience();
-            self.stop_if_told();
+            start_tls: self.offers_tls(),
+            auth: self.offers_auth(),
         }
     }
 
@@ -242,9 +245,12 @@ impl Session {
         matches!(self.state, State::Closed)
     }
 
-    /// Whether octets between 354 and CRLF.CRLF are what comes next.
+    /// Whether content is what comes next, taken or not: octets between 354 and CRLF.CRLF, or of a chunk.
     pub fn wants_content(&self) -> bool {
-        matches!(self.state, State::Content(..))
+        matches!(
+            self.state,
+            State::Content(..) | State::Chunk(..) | State::Skipping(_)
+        )
     }
 
     /// Takes octets from the peer; gives how many were used up. What is left is to be given again,
@@ -256,15 +262,28 @@ impl Session {
             let rest = &input[used..];
             let step = match self.state {
                 State::Content(..) => self.read_content(rest, content),
-                State::Unwanted | State::Ready | State::Open(_) => self.read_line(rest),
+                State::Chunk(..) | State::Skipping(_) => self.read_chunk(rest, content),
+                State::Unwanted
+                | State::Ready
+                | State::Open(_)
+                | State::BetweenChunks(..)
+                | State::Failed
+                | State::Authenticating(_) => self.read_line(rest),
                 State::Closed => rest.len(),
-                State::Connecting | State::Opening(_) | State::Committing(_) | State::Securing => 0,
+                State::Connecting
+                | State::Opening(_)
+                | State::Committing(_)
+                | State::Securing
+                | State::LoggingIn(_) => 0,
             };
             if step == 0 {
                 break;
             }
             used += step;
             self.wake_at = now + self.patience();
+            if self.chunk_left() == Some(0) {
+                self.end_chunk(content);
+            }
         }
         used
     }
@@ -300,6 +319,13 @@ impl Session {
                 self.outputs.push_back(Output::StartTls);
                 return;
             }
+            (State::LoggingIn(_), Answer::Accept) => {
+                self.standing = Standing::LoggedIn;
+                (State::Ready, replies::LOGGED_IN)
+            }
+            (State::LoggingIn(_), Answer::Refuse(reply)) => {
+                (State::Ready, self.refused_login(reply))
+            }
             (State::Opening(_) | State::Committing(_) | State::Securing, Answer::Refuse(reply)) => {
                 (State::Ready, reply)
             }
@@ -310,16 +336,20 @@ impl Session {
             }
         };
         self.state = next;
+        self.refuse(reply);
+        self.stop_if_told();
+    }
+
+    /// Says what an answer came to.
+    fn refuse(&mut self, reply: Reply) {
         if matches!(reply.code(), 421 | 521) {
             // These codes say that the channel closes (RFC 5321 §3.8, RFC 7504 §3).
-            return self.end(reply);
-        }
-        if reply.class() == Class::Permanent && !matches!(self.state, State::Unwanted) {
+            self.end(reply);
+        } else if reply.class() == Class::Permanent && !matches!(self.state, State::Unwanted) {
             self.fault(reply);
         } else {
             self.say(reply);
         }
-        self.stop_if_told();
     }
 
     fn say(&mut self, reply: Reply) {
@@ -336,48 +366,36 @@ impl Session {
         }
     }
 
-    fn read_content(&mut self, wire: &[u8], out: &mut Vec<u8>) -> usize {
-        let State::Content(_, content, hops) = &mut self.state else {
-            return 0;
-        };
-        let before = out.len();
-        let progress = content.read(wire, out);
-        hops.read(&out[before..]);
-        self.eight_bit = content.eight_bit();
-        let Progress::Ended(used) = progress else {
-            return wire.len();
-        };
-        let refusal = match content.fault() {
-            Some(Fault::TooLarge) => Some(replies::TOO_LARGE),
-            Some(Fault::BareCr | Fault::BareLf | Fault::Nul) => Some(replies::BAD_CONTENT),
-            None if hops.count() > limits::RECEIVED_FIELDS => Some(replies::LOOP),
-            None => None,
-        };
-        match (refusal, std::mem::replace(&mut self.state, State::Ready)) {
-            (None, State::Content(transaction, ..)) => {
-                self.state = State::Committing(transaction);
-                self.outputs.push_back(Output::Ask(Question::Commit));
-            }
-            (refusal, _) => {
-                self.outputs.push_back(Output::DiscardContent);
-                self.fault(refusal.unwrap_or(replies::NOT_STORED));
-                self.stop_if_told();
-            }
-        }
-        used
-    }
-
     fn read_line(&mut self, input: &[u8]) -> usize {
-        match self.lines.next(input) {
+        let begins = self.lines.is_at_start();
+        if begins && self.asked == 0 && input.first() == Some(&TLS_HANDSHAKE) {
+            // Nobody would answer its hello, and both would wait.
+            self.end(replies::NOT_SMTP);
+            return 1;
+        }
+        match self.lines.next(input, self.line_octets_max(input)) {
             Line::Partial => 0,
             // While recipients stand unanswered the reply must wait its turn, and so must the line.
-            Line::TooLong(_) | Line::EndOfTooLong(_) if self.asked > 0 => {
+            Line::TooLong(_) | Line::EndOfTooLong(..) if self.asked > 0 => {
                 self.lines = Lines::default();
                 0
             }
-            Line::TooLong(used) => used,
-            Line::EndOfTooLong(used) => {
+            Line::TooLong(used) => {
+                if let Some(error) = Command::ends_the_session(input).filter(|_| begins) {
+                    self.end(self.refusal(error));
+                }
+                used
+            }
+            Line::EndOfTooLong(used, limits::LOGIN_LINE_OCTETS) => {
+                self.login_too_long();
+                used
+            }
+            Line::EndOfTooLong(used, _) => {
                 self.fault(replies::LINE_TOO_LONG);
+                used
+            }
+            Line::Whole(line, used) if matches!(self.state, State::Authenticating(_)) => {
+                self.respond(line);
                 used
             }
             Line::Whole(line, used) => {
@@ -388,10 +406,16 @@ impl Session {
                 }
                 match command {
                     Ok(Command::Quit) => self.end(replies::BYE),
+                    Err(error @ (CommandError::Chunk | CommandError::Foreign)) => {
+                        self.end(self.refusal(error));
+                    }
+                    // Its octets are read all the same.
+                    Ok(command @ Command::Bdat { .. }) => self.obey(command, false),
                     _ if matches!(self.state, State::Unwanted) => self.fault(replies::NO_SERVICE),
                     Ok(command) => self.obey(command, used < input.len()),
-                    Err(error) => self.fault(refusal(error)),
+                    Err(error) => self.fault(self.refusal(error)),
                 }
+                self.stop_if_told();
                 used
             }
         }
@@ -399,7 +423,12 @@ impl Session {
 
     /// Does what a command says; `more` came behind it already.
     fn obey(&mut self, command: Command<'_>, more: bool) {
-        self.idle += u32::from(!matches!(command, Command::Rcpt { .. } | Command::Quit));
+        let brings = match command {
+            Command::Rcpt { .. } | Command::Quit => true,
+            Command::Bdat { size_octets, .. } => size_octets > 0,
+            _ => false,
+        };
+        self.idle += u32::from(!brings);
         if self.idle > limits::SESSION_IDLE_COMMANDS {
             return self.end(replies::TOO_IDLE);
         }
@@ -412,8 +441,9 @@ impl Session {
             } => self.mail(reverse_path, parameters),
             Command::Rcpt { forward_path } => self.rcpt(forward_path),
             Command::Data => self.data(),
+            Command::Bdat { size_octets, last } => self.bdat(size_octets, last),
             Command::Rset => {
-                self.state = State::Ready;
+                self.reset();
                 self.say(replies::FINE);
             }
             Command::Vrfy => self.say(replies::CANNOT_VRFY),
@@ -422,12 +452,24 @@ impl Session {
             Command::Noop => self.say(replies::FINE),
             Command::Quit => self.end(replies::BYE),
             Command::StartTls => self.start_tls(more),
+            Command::Auth {
+                mechanism,
+                initial_response,
+            } => self.auth(mechanism, initial_response),
         }
+    }
+
+    /// No transaction is open any more, and what came of its content is void.
+    fn reset(&mut self) {
+        if matches!(self.state, State::BetweenChunks(..)) {
+            self.outputs.push_back(Output::DiscardContent);
+        }
+        self.state = State::Ready;
     }
 
     /// EHLO and HELO also end a transaction (RFC 5321 §4.1.4).
     fn greet(&mut self, name: &str, extended: bool) {
-        self.state = State::Ready;
+        self.reset();
         self.hello = Some(Hello {
             name: name.into(),
             extended,
@@ -439,34 +481,20 @@ impl Session {
         });
     }
 
-    /// What stands behind it was not said under TLS, and would be
-    /// taken as if it had been (RFC 3207 §6).
-    fn start_tls(&mut self, more: bool) {
-        if !self.parameters.start_tls {
-            return self.fault(replies::NOT_IMPLEMENTED);
-        }
-        if self.secure {
-            return self.fault(replies::TLS_ALREADY);
-        }
-        if self.hello.is_none() {
-            return self.fault(replies::HELLO_FIRST);
-        }
-        if !matches!(self.state, State::Ready) {
-            return self.fault(replies::NESTED_MAIL);
-        }
-        if more {
-            return self.end(replies::NOT_THE_LAST);
-        }
-        self.state = State::Securing;
-        self.outputs.push_back(Output::Ask(Question::StartTls));
-    }
-
     fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) {
+        if parameters.auth && !self.parameters.needs_login {
+            return self.fault(replies::BAD_PARAMETER);
+        }
         if self.hello.is_none() {
             return self.fault(replies::HELLO_FIRST);
         }
-        if matches!(self.state, State::Open(_)) {
-            return self.fault(replies::NESTED_MAIL);
+        if let Some(reply) = self.lacks_login() {
+            return self.fault(reply);
+        }
+        match self.state {
+            State::Open(_) | State::BetweenChunks(..) => return self.fault(replies::NESTED_MAIL),
+            State::Failed => return self.fault(replies::FAILED),
+            _ => {}
         }
         if parameters
             .size_octets
@@ -494,7 +522,7 @@ impl Session {
 
     fn rcpt(&mut self, forward_path: ForwardPath) {
         let State::Open(transaction) = &mut self.state else {
-            return self.fault(replies::MAIL_FIRST);
+            return self.fault(self.out_of_order());
         };
         if transaction.recipients.len() >= self.parameters.recipients_max {
             return self.say(replies::TOO_MANY_RECIPIENTS);
@@ -512,27 +540,47 @@ impl Session {
                 State::Open(transaction)
             }
             State::Open(transaction) => {
+                self.outputs.push_back(Output::ContentBegins);
                 self.say(replies::SEND_CONTENT);
-                let content = Content::new(self.parameters.content_octets_max);
-                State::Content(transaction, content, Hops::default())
+                let most = self.parameters.content_octets_max;
+                let incoming = Incoming::new(most, self.is_logged_in());
+                State::Content(transaction, incoming)
             }
             state => {
                 self.state = state;
-                return self.fault(replies::MAIL_FIRST);
+                return self.fault(self.out_of_order());
             }
         };
     }
-}
 
-/// What a malformed command is told.
-fn refusal(error: CommandError) -> Reply {
-    match error {
-        CommandError::Unrecognized => replies::UNRECOGNIZED,
-        CommandError::Octets => replies::BAD_OCTETS,
-        CommandError::Argument | CommandError::Parameter => replies::BAD_ARGUMENT,
-        CommandError::ReversePath(_) => replies::BAD_REVERSE_PATH,
-        CommandError::ForwardPath(_) => replies::BAD_FORWARD_PATH,
-        CommandError::UnknownParameter => replies::BAD_PARAMETER,
+    /// To RCPT and DATA where they may not stand.
+    fn out_of_order(&self) -> Reply {
+        match self.state {
+            //= https://www.rfc-editor.org/rfc/rfc3030#section-2
+            //# If a DATA
+            //# statement is issued after a BDAT for the current transaction, a 503
+            //# "Bad sequence of commands" MUST be issued.
+            State::BetweenChunks(..) => replies::CHUNKS_FIRST,
+            State::Failed => replies::FAILED,
+            _ => replies::MAIL_FIRST,
+        }
+    }
+
+    /// What a malformed command is told.
+    fn refusal(&self, error: CommandError) -> Reply {
+        match error {
+            CommandError::Unrecognized => replies::UNRECOGNIZED,
+            CommandError::Foreign => replies::NOT_SMTP,
+            CommandError::Octets => replies::BAD_OCTETS,
+            CommandError::Chunk => replies::BAD_CHUNK,
+            CommandError::AuthParameter if !self.parameters.needs_login => replies::BAD_PARAMETER,
+            CommandError::Argument | CommandError::Parameter | CommandError::AuthParameter => {
+                replies::BAD_ARGUMENT
+            }
+            CommandError::ReversePath(_) => replies::BAD_REVERSE_PATH,
+            CommandError::ForwardPath(_) => replies::BAD_FORWARD_PATH,
+            CommandError::UnknownParameter => replies::BAD_PARAMETER,
+        }
     }
 }
 

@@ -84,31 +84,36 @@ pub fn become_launcher(ids: Ids) -> io::Result<()> {
     sandbox::calls::refuse_root()
 }
 
-/// Ends a process of this user at once, as that user: a child becomes him, signals and ends. The process has one
-/// thread, and launched the other, which it has not waited for.
+/// Between fork and exec: the program that is executed has the rights to become another user too.
+pub(crate) fn bequeath_rights() -> io::Result<()> {
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: LAUNCHING,
+            permitted: LAUNCHING,
+            inheritable: LAUNCHING,
+        },
+    )?;
+    for right in LAUNCHING.iter() {
+        rustix::thread::configure_capability_in_ambient_set(right, true)?;
+    }
+    Ok(())
+}
+
+/// Ends a process of this user at once, as that user: for so long this process is he by its effective id alone, so that he
+/// may not signal it meanwhile. The process has one thread and may become others.
 pub fn kill_as(ids: Ids, pid: u32) -> io::Result<()> {
     let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
-    // SAFETY: this process has one thread, so that the child finds every lock free; it makes system calls and ends.
-    match unsafe { libc::fork() } {
-        0 => {
-            let became = become_user(ids);
-            // SAFETY: kill and _exit take numbers.
-            unsafe {
-                let killed = became.is_ok() && libc::kill(pid, libc::SIGKILL) == 0;
-                libc::_exit(i32::from(!killed))
-            }
+    let ourselves = rustix::process::geteuid().as_raw();
+    // SAFETY: these calls take numbers. -1 leaves an id as it is.
+    unsafe {
+        check(libc::setresuid(libc::uid_t::MAX, ids.uid, libc::uid_t::MAX))?;
+        let killed = check(libc::kill(pid, libc::SIGKILL));
+        // Who could not be himself again must not go on as another.
+        if libc::setresuid(libc::uid_t::MAX, ourselves, libc::uid_t::MAX) != 0 {
+            libc::abort();
         }
-        child if child > 0 => {
-            let mut status = 0;
-            // SAFETY: the status is a place for a number, and lives through the call.
-            check(unsafe { libc::waitpid(child, &raw mut status, 0) }.min(0))?;
-            if status == 0 {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::PermissionDenied.into())
-            }
-        }
-        _ => Err(io::Error::last_os_error()),
+        killed
     }
 }
 
@@ -130,10 +135,20 @@ pub fn as_user<T>(ids: Ids, what: impl FnOnce() -> T) -> io::Result<T> {
     Ok(done)
 }
 
-fn set_ids(Ids { uid, gid }: Ids) -> io::Result<()> {
-    if uid == 0 || gid == 0 || uid == u32::MAX || gid == u32::MAX {
-        return Err(io::ErrorKind::InvalidInput.into());
+impl Ids {
+    /// Whether they are anybody's but root's.
+    pub(crate) fn are_usable(self) -> io::Result<()> {
+        let Self { uid, gid } = self;
+        if uid == 0 || gid == 0 || uid == u32::MAX || gid == u32::MAX {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(())
     }
+}
+
+fn set_ids(ids: Ids) -> io::Result<()> {
+    ids.are_usable()?;
+    let Ids { uid, gid } = ids;
     // SAFETY: these calls take numbers, and a null pointer with the length 0; the C library's own, for they reach
     // every thread.
     unsafe {

@@ -1,6 +1,6 @@
 //! Processes: start a role as a new image of this program, with one descriptor and nothing else.
 
-use crate::identity::{Ids, become_user};
+use crate::identity::{self, Ids};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -9,12 +9,18 @@ use std::process::{Child, Command, Stdio};
 
 /// Where a role finds the socket to its supervisor.
 pub const BIRTH_FD: RawFd = 3;
+/// Where it finds who it is to become, if it is to become anybody.
+const IDS_FD: RawFd = BIRTH_FD + 1;
+/// Descriptors from here on are in nobody's way.
+const HIGH_FD: RawFd = 10;
 
 /// Starts this program anew with `arguments`, an empty environment, standard output and error as ours,
 /// and `birth` as descriptor [`BIRTH_FD`]. Every other descriptor is closed. The child gets SIGKILL
 /// when its parent thread ends, and does not hear SIGINT and SIGTERM: it ends when its supervisor says so or is gone.
-/// With `ids` it is that user from its first instruction on, without any capability: that takes the rights of
-/// [`crate::identity::become_launcher`].
+///
+/// With `ids` it becomes that user, without any capability, before it takes `birth` ([`take_birth_socket`]): that takes the
+/// rights of [`crate::identity::become_launcher`]. Not before it is this program anew: whoever that user is could stop it
+/// then, and with it the caller, who waits for that.
 pub fn start_role<A: AsRef<OsStr>>(
     arguments: &[A],
     birth: BorrowedFd<'_>,
@@ -28,9 +34,11 @@ pub fn start_role<A: AsRef<OsStr>>(
         .env_clear()
         .stdin(Stdio::null());
     let birth_fd = birth.as_raw_fd();
+    let named = ids.map(named).transpose()?;
+    let named_fd = named.as_ref().map(AsRawFd::as_raw_fd);
     let parent = std::process::id();
-    // SAFETY: between fork and exec only async-signal-safe calls are made (dup3, close_range, prctl, those that
-    // change who we are, signal, getppid), no memory is allocated and no lock is taken.
+    // SAFETY: between fork and exec only async-signal-safe calls are made (dup3, close_range, prctl, capset, signal,
+    // getppid), no memory is allocated and no lock is taken.
     unsafe {
         command.pre_exec(move || {
             if birth_fd == BIRTH_FD {
@@ -43,17 +51,20 @@ pub fn start_role<A: AsRef<OsStr>>(
             } else {
                 check(libc::dup3(birth_fd, BIRTH_FD, 0))?;
             }
+            let mut last = BIRTH_FD;
+            if let Some(named_fd) = named_fd {
+                check(libc::dup3(named_fd, IDS_FD, 0))?;
+                last = IDS_FD;
+                identity::bequeath_rights()?;
+            }
             // Mark, do not close: std's own pipe that reports a failed exec must live until exec.
             check_long(libc::syscall(
                 libc::SYS_close_range,
-                BIRTH_FD + 1,
+                last + 1,
                 u32::MAX,
                 libc::CLOSE_RANGE_CLOEXEC,
             ))?;
-            if let Some(ids) = ids {
-                become_user(ids)?;
-            }
-            // After that: who becomes somebody else loses it.
+            // Who becomes somebody else loses it, and has nobody who could do it.
             check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
             // Ctrl-C goes to all processes of a terminal, a service manager's SIGTERM to all of a service; the
             // supervisor ends its roles in order.
@@ -69,6 +80,37 @@ pub fn start_role<A: AsRef<OsStr>>(
         });
     }
     command.spawn()
+}
+
+/// A pipe out of which these ids come.
+fn named(ids: Ids) -> io::Result<OwnedFd> {
+    ids.are_usable()?;
+    let (named, into) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let octets = [ids.uid.to_le_bytes(), ids.gid.to_le_bytes()].concat();
+    rustix::io::write(&into, &octets)?;
+    // Out of the way of the two that are put at their places.
+    Ok(rustix::io::fcntl_dupfd_cloexec(&named, HIGH_FD)?)
+}
+
+/// The other end of it: who this process is to become; nothing where it is to stay who it is.
+fn told_who() -> io::Result<Option<Ids>> {
+    // SAFETY: fcntl with F_GETFD touches no memory; it only asks whether the descriptor is open.
+    if unsafe { libc::fcntl(IDS_FD, libc::F_GETFD) } < 0 {
+        return Ok(None);
+    }
+    // SAFETY: the descriptor is open, and was put there for us by `start_role` before this image began; this is called once.
+    let named = unsafe { OwnedFd::from_raw_fd(IDS_FD) };
+    let mut octets = [0; 8];
+    if rustix::io::read(&named, &mut octets)? != octets.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let [uid, gid] = *octets.as_chunks::<4>().0 else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    Ok(Some(Ids {
+        uid: u32::from_le_bytes(uid),
+        gid: u32::from_le_bytes(gid),
+    }))
 }
 
 /// This process gets SIGKILL when its parent thread ends. Where the two are different users the parent must have the
@@ -130,23 +172,29 @@ fn sockets_named() -> RawFd {
 /// Most sockets that are taken from a service manager.
 const SOCKETS_MAX: RawFd = 256;
 
-/// In a role: takes the socket to the supervisor. `None` when this process was not started as a role,
-/// or took it before.
-pub fn take_birth_socket() -> Option<OwnedFd> {
+/// In a role: becomes who it is to be, for good, and takes the socket to the supervisor. First of all, while it has one
+/// thread. `None` when this process was not started as a role, or took it before.
+pub fn take_birth_socket() -> io::Result<Option<OwnedFd>> {
     static TAKEN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
     if TAKEN.swap(true, std::sync::atomic::Ordering::SeqCst) {
-        return None;
+        return Ok(None);
     }
     // SAFETY: fcntl with F_GETFD touches no memory; it only asks whether the descriptor is open.
     if unsafe { libc::fcntl(BIRTH_FD, libc::F_GETFD) } < 0 {
-        return None;
+        return Ok(None);
+    }
+    if let Some(ids) = told_who()? {
+        identity::become_user(ids)?;
+        // As a program is that was just executed: its walls are raised through files of its own in /proc, which are root's
+        // as long as it is hidden. It has no right any more that it could be robbed of.
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable)?;
     }
     // SAFETY: the descriptor is open, was put there for us by `start_role` before this image began, and
     // the flag above lets this happen once in a process.
     let birth = unsafe { OwnedFd::from_raw_fd(BIRTH_FD) };
     // SAFETY: F_SETFD touches no memory.
     unsafe { libc::fcntl(BIRTH_FD, libc::F_SETFD, libc::FD_CLOEXEC) };
-    Some(birth)
+    Ok(Some(birth))
 }
 
 /// Sets the name under which the kernel knows this process, in `ps -C`, `pgrep -x` and its log; the front of it

@@ -3,7 +3,7 @@
 
 use super::{Choices, Story, harmless};
 use mail::{Cause, Outcome};
-use smtp::client::Dialect;
+use smtp::client::{Dialect, Security};
 
 /// A reply code; none where the server said nothing more.
 type Code = Option<u16>;
@@ -59,6 +59,7 @@ pub fn agree(story: &Story, server: &[u8], choices: Choices) {
             }
         }
     }
+    in_order(&story.sent, choices.security);
     let mut messages = messages.into_iter();
     for outcomes in &story.outcomes {
         assert_eq!(outcomes.len(), choices.recipients, "one each");
@@ -82,6 +83,28 @@ pub fn agree(story: &Story, server: &[u8], choices: Choices) {
         }
     }
     assert!(messages.next().is_none(), "a message without outcomes");
+}
+
+/// TLS is begun at most once, and not where it is not wanted; where it is demanded no message goes before, and behind it the
+/// server is greeted anew.
+fn in_order(sent: &[String], security: Security) {
+    let at = sent.iter().position(|command| command == "STARTTLS");
+    let count = sent.iter().filter(|command| *command == "STARTTLS").count();
+    assert!(
+        count <= usize::from(security != Security::AsItIs),
+        "{sent:?}"
+    );
+    let mail = sent.iter().position(|command| command.starts_with("MAIL"));
+    if let Some(mail) = mail {
+        assert!(security != Security::Demanded || at.is_some(), "{sent:?}");
+        let hello = |command: &String| ["EHLO", "LHLO"].contains(&&command[..4]);
+        let anew = at.is_none_or(|at| sent.get(at + 1).is_some_and(hello));
+        // One that was refused goes on in clear.
+        assert!(
+            anew || security == Security::Offered && at.is_some_and(|at| at < mail),
+            "{sent:?}"
+        );
+    }
 }
 
 fn yes(code: Code) -> bool {

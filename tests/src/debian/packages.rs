@@ -51,7 +51,18 @@ pub const SENDMAIL: &Set = &programs("sendmail", &["m4", "sendmail-bin", "sendma
 pub const DOVECOT: &Set = &programs("dovecot", &["dovecot-core", "dovecot-lmtpd"]);
 
 /// What people send test mails with: swaks with its Perl, and msmtp.
-pub const CLIENTS: &Set = &programs("clients", &["msmtp", "perl", "swaks"]);
+pub const CLIENTS: &Set = &programs(
+    "clients",
+    &[
+        "curl",
+        "libauthen-sasl-perl",
+        "libnet-ssleay-perl",
+        "msmtp",
+        "perl",
+        "python3",
+        "swaks",
+    ],
+);
 
 /// Mail that others collected because it is broken, odd or hard to read: the test suites of Python's `email`, of
 /// enmime and of a detector of bounces.

@@ -28,6 +28,10 @@ pub struct Manners {
     pub left_aside: &'static [Aside],
     /// What it does not take.
     pub refusals: &'static [Refusal],
+    /// How its log says of a message that it went out in chunks, where it sends them so to whom offers it (RFC 3030).
+    pub sent_in_chunks: Option<fn(&str) -> bool>,
+    /// What it does not send as it should, by a fault of its own: it is not asked to.
+    pub cannot_send: Option<fn(&Message) -> bool>,
 }
 
 /// Something that a server does to contents, and why it may.
@@ -75,6 +79,8 @@ impl Manners {
         differences: &[],
         left_aside: &[],
         refusals: &[],
+        sent_in_chunks: None,
+        cannot_send: None,
     };
 
     /// What it does to messages that go this way.

@@ -43,6 +43,7 @@ pub fn dovecot_with_quotas(mailboxes: &[(&str, Quota)]) -> Result<Peer, String> 
     Ok(Peer {
         name: "Dovecot",
         port,
+        offers_tls: false,
         mailboxes: Mailboxes::Maildirs,
         running,
     })

@@ -1,9 +1,9 @@
 //! Exim.
 
-use super::{Mailboxes, OURS, Peer, THEIRS};
+use super::{CERT, KEY, Mailboxes, OURS, Peer, THEIRS, certify};
 use crate::cell::{Cell, MAIL, MAIL_USER, User};
 use crate::debian::{self, EXIM};
-use crate::free_port;
+use crate::{Account, Authority, free_port};
 
 const USER: User = User {
     name: "Debian-exim",
@@ -14,11 +14,64 @@ const PROGRAM: &str = "/opt/exim4";
 
 /// Starts it.
 pub fn exim(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String> {
+    start(mailboxes, &Authority::new(), |port| {
+        configuration(port, next_hop)
+    })
+}
+
+/// Starts one that takes mail from an account alone, after a login under TLS; its certificate is of its address, by this
+/// authority.
+pub fn exim_for_account(
+    mailboxes: &[String],
+    by: &Authority,
+    account: Account,
+) -> Result<Peer, String> {
+    start(mailboxes, by, |port| {
+        let anybody = configuration(port, free_port());
+        let known = anybody
+            .replace("acl_smtp_rcpt = accept\n", "acl_smtp_rcpt = known\n")
+            .replace(
+                "begin acl\n",
+                "begin acl\nknown:\naccept authenticated = *\ndeny\n",
+            );
+        known + &authenticator(account)
+    })
+}
+
+/// How Exim has this account log in (its specification, "The plaintext authenticator").
+fn authenticator(account: Account) -> String {
+    let Account {
+        mechanisms,
+        user,
+        password,
+    } = account;
+    let (prompts, user_at, password_at) = match mechanisms {
+        "LOGIN" => ("Username:: : Password::", "$auth1", "$auth2"),
+        _ => (":", "$auth2", "$auth3"),
+    };
+    format!(
+        "begin authenticators\n\
+         account:\n\
+         driver = plaintext\n\
+         public_name = {mechanisms}\n\
+         server_prompts = {prompts}\n\
+         server_advertise_condition = ${{if def:tls_in_cipher}}\n\
+         server_condition = ${{if and{{{{eq{{{user_at}}}{{{user}}}}}{{eq{{{password_at}}}{{{password}}}}}}}}}\n\
+         server_set_id = {user_at}\n"
+    )
+}
+
+fn start(
+    mailboxes: &[String],
+    by: &Authority,
+    configuration: impl Fn(u16) -> String,
+) -> Result<Peer, String> {
     let cell = Cell::new(&debian::root(EXIM)?, "exim.test", &[USER]);
     let port = free_port();
-    cell.write("etc/exim4/exim4.conf", &configuration(port, next_hop));
+    cell.write("etc/exim4/exim4.conf", &configuration(port));
     let lines = mailboxes.iter().map(|name| format!("{name}: {name}\n"));
     cell.write("etc/exim4/mailboxes", &lines.collect::<Vec<_>>().concat());
+    certify(&cell, &["exim.test", "127.0.0.1"], USER, by);
     cell.owned_by("var/spool/exim4", USER);
     cell.owned_by("var/log/exim4", USER);
     cell.owned_by("run/exim4", USER);
@@ -29,6 +82,7 @@ pub fn exim(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String> {
     Ok(Peer {
         name: "Exim",
         port,
+        offers_tls: true,
         mailboxes: Mailboxes::Maildirs,
         running,
     })
@@ -43,6 +97,9 @@ fn configuration(port: u16, next_hop: u16) -> String {
          syslog_timestamp = false\n\
          keep_environment =\n\
          host_lookup =\n\
+         tls_advertise_hosts = *\n\
+         tls_certificate = {CERT}\n\
+         tls_privatekey = {KEY}\n\
          rfc1413_query_timeout = 0s\n\
          acl_smtp_rcpt = accept\n\
          acl_smtp_data = accept\n\

@@ -28,6 +28,8 @@ pub fn opensmtpd(next_hop: u16, _mailboxes: &[String]) -> Result<Peer, String> {
     Ok(Peer {
         name: "OpenSMTPD",
         port,
+        // Debian 12's, given a certificate, ends each handshake with an error of its own ("EVP lib"): mail goes to it in clear.
+        offers_tls: false,
         mailboxes: Mailboxes::Maildirs,
         running,
     })

@@ -1,9 +1,9 @@
 //! Postfix.
 
-use super::{Mailboxes, OURS, Peer, THEIRS};
+use super::{CERT, KEY, Mailboxes, OURS, Peer, ROOT, THEIRS, certify};
 use crate::cell::{Cell, MAIL, MAIL_USER, User};
 use crate::debian::{self, POSTFIX};
-use crate::free_port;
+use crate::{Authority, free_port};
 use std::fs;
 
 const USER: User = User {
@@ -30,10 +30,12 @@ pub fn postfix(next_hop: u16, mailboxes: &[String]) -> Result<Peer, String> {
         .map(|name| format!("{name}@{THEIRS} {name}/\n"));
     cell.write("etc/postfix/mailboxes", &lines.collect::<Vec<_>>().concat());
     cell.owned_by("var/lib/postfix", USER);
+    certify(&cell, &["postfix.test"], ROOT, &Authority::new());
     let running = cell.start("postfix start-fg", port);
     Ok(Peer {
         name: "Postfix",
         port,
+        offers_tls: true,
         mailboxes: Mailboxes::Maildirs,
         running,
     })
@@ -49,6 +51,8 @@ fn main(next_hop: u16) -> String {
          alias_database =\n\
          mynetworks = 127.0.0.0/8\n\
          smtp_tls_security_level = may\n\
+         smtpd_tls_security_level = may\n\
+         smtpd_tls_chain_files = {KEY}, {CERT}\n\
          inet_protocols = ipv4\n\
          smtpd_peername_lookup = no\n\
          transport_maps = inline:{{{{ {OURS} = smtp:[127.0.0.1]:{next_hop} }}}}\n\

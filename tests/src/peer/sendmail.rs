@@ -40,6 +40,7 @@ pub fn sendmail(next_hop: u16, _mailboxes: &[String]) -> Result<Peer, String> {
     Ok(Peer {
         name: "sendmail",
         port,
+        offers_tls: false,
         mailboxes: Mailboxes::Sink(sink),
         running,
     })

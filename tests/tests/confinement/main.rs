@@ -100,6 +100,7 @@ fn look(program: &Program, config: &Config, role: Role, pid: u32, by_root: bool)
     let threads = match role {
         Role::Local => "5",
         Role::Queue => "2",
+        Role::Auth => "3",
         _ => "1",
     };
     expect("Threads", line(pid, "status", "Threads"), threads.into());
@@ -210,11 +211,11 @@ fn may_have(folder: &Path, role: Role, file: &str) -> bool {
         || match role {
             Role::Queue => below("spool"),
             // A body, handed over.
-            Role::Smtpd | Role::Relay => below("spool/body"),
+            Role::Smtpd | Role::Submission | Role::Relay => below("spool/body"),
             Role::Local => below("spool/body") || below("mail"),
             Role::Admin => below("events"),
-            // Files of keys are closed when they were read.
-            Role::Keys | Role::Policy => false,
+            // Files of keys and hashes are closed when they were read.
+            Role::Auth | Role::Keys | Role::Policy => false,
         }
 }
 

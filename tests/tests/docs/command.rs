@@ -51,6 +51,10 @@ pub fn ringmail() -> String {
     rest.control("SH", ["FILES"]);
     for (file, what) in [
         ("/etc/ringmail/ringmail.toml", "the configuration"),
+        (
+            "/etc/ringmail/passwords",
+            "who may log in, and the hashes of their passwords",
+        ),
         ("/var/spool/ringmail", "the queue"),
         ("/run/ringmail/control", "the control socket"),
         ("/var/log/ringmail", "the events that are kept"),

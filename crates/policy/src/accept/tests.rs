@@ -3,14 +3,14 @@
 use super::*;
 use crate::address::Fault;
 use crate::parameters::{Alias, Aliases};
-use crate::{Deliver, DomainRule, Network, RelayFrom, Target, Users};
+use crate::{Deliver, DomainRule, Grant, Grants, Network, RelayFrom, Target, Users};
 
-fn origin(line: u32) -> Origin {
+pub(crate) fn origin(line: u32) -> Origin {
     let key = "test".into();
     Origin { key, line }
 }
 
-fn aliases(list: &[(&str, &[&str])]) -> Aliases {
+pub(crate) fn aliases(list: &[(&str, &[&str])]) -> Aliases {
     let target = |text: &&str| match Mailbox::parse(text) {
         Ok(mailbox) => Target::Mailbox(mailbox),
         Err(_) => Target::Name(LocalPart::from_meant(text).unwrap()),
@@ -38,6 +38,10 @@ fn rule(users: Option<&[&str]>, deliver: Deliver) -> DomainRule {
         separators: crate::parameters::SEPARATORS.into(),
         origin: origin(3),
     }
+}
+
+pub(crate) fn mailbox(text: &str) -> Mailbox {
+    Mailbox::parse(text).unwrap()
 }
 
 pub(crate) fn parameters() -> Parameters {
@@ -258,8 +262,8 @@ fn the_postmaster_of_the_hostname_is_that_of_the_domain_it_lies_in() {
     let mut p = parameters();
     p.aliases.clear();
     let expand = |p: &Parameters| {
-        let mailbox = Mailbox::parse("Postmaster@mail.us.example").unwrap();
-        p.expand(&mailbox, &mut |_, _| {}).0
+        p.expand(&mailbox("Postmaster@mail.us.example"), &mut |_, _| {})
+            .0
     };
     assert_eq!(
         expand(&p),
@@ -297,10 +301,19 @@ fn under_try_every_domain_is_ours_and_nothing_leaves() {
     assert_eq!(story.otherwise, None, "nothing leaves");
 }
 
+/// Who says what he likes and has no login sends nothing to others: neither from where `relay.from` lists nobody, nor
+/// at the door of users from anywhere.
 #[test]
 fn what_a_stranger_says_of_himself_lets_nothing_through() {
-    let policy = Policy::new(parameters());
+    let mut p = parameters();
+    let anything = Grants {
+        grants: vec![Grant::Anything],
+        origin: origin(11),
+    };
+    p.senders.add(&mailbox("ann@us.example"), anything);
+    let policy = Policy::new(p);
     let to = ForwardPath::parse("victim@else.example").unwrap();
+    let ours = ForwardPath::parse("bob@us.example").unwrap();
     let client = |ip: &str, listener| Client {
         ip: ip.parse().unwrap(),
         listener,
@@ -312,15 +325,113 @@ fn what_a_stranger_says_of_himself_lets_nothing_through() {
         "victim@else.example",
     ] {
         let from = ReversePath::parse(from).unwrap();
-        for listener in [Listener::Mx, Listener::Submission] {
-            let verdict = policy.recipient(client(STRANGER, listener), &from, &to);
+        let ask = |ip, listener, to| policy.recipient(client(ip, listener), &from, to).decision;
+        let refused = |refusal| Decision::Refuse(refusal);
+        assert_eq!(
+            ask(STRANGER, Listener::Mx, &to),
+            refused(Refusal::RelayingDenied)
+        );
+        let relayed = ask("10.9.9.9", Listener::Mx, &to);
+        assert!(matches!(relayed, Decision::Accept(_)));
+        for (ip, to) in [
+            (STRANGER, &to),
+            (STRANGER, &ours),
+            ("10.9.9.9", &to),
+            ("10.9.9.9", &ours),
+        ] {
             assert_eq!(
-                verdict.decision,
-                Decision::Refuse(Refusal::RelayingDenied),
-                "<{from}> {listener:?}"
+                ask(ip, Listener::Submission(None), to),
+                refused(Refusal::LoginNeeded),
+                "{ip} to {to}"
             );
-            let verdict = policy.recipient(client("10.9.9.9", listener), &from, &to);
-            assert!(matches!(verdict.decision, Decision::Accept(_)));
         }
+    }
+}
+
+#[test]
+fn who_is_logged_in_sends_to_anybody_but_into_this_host() {
+    let policy = Policy::new(parameters());
+    let bob = mailbox("bob@us.example");
+    let client = Client {
+        ip: STRANGER.parse().unwrap(),
+        listener: Listener::Submission(Some(&bob)),
+    };
+    let ask = |from: &str, to: &str| {
+        let (from, to) = (
+            ReversePath::parse(from).unwrap(),
+            ForwardPath::parse(to).unwrap(),
+        );
+        let story = policy.explain_recipient(client, &from, &to);
+        assert_eq!(policy.recipient(client, &from, &to), story.verdict);
+        let all = policy.transaction(client, &from, std::slice::from_ref(&to));
+        assert_eq!(
+            all.is_ok(),
+            matches!(story.verdict.decision, Decision::Accept(_))
+        );
+        let otherwise = story.otherwise.unwrap_or_default();
+        let said = match story.verdict.decision {
+            Decision::Accept(list) => list[0].mailbox.to_string(),
+            Decision::Refuse(refusal) => format!("{refusal:?}"),
+        };
+        (story.verdict.rule.name, said, otherwise)
+    };
+    let told = |rule, said: &str, otherwise: &str| (rule, said.to_owned(), otherwise.to_owned());
+    let (us, far) = ("bob@us.example", "x@far.example");
+    assert_eq!(ask(us, far), told("login", far, ""));
+    assert_eq!(
+        ask(us, "ops@mail.us.example"),
+        told("recipient.global_alias", us, "")
+    );
+    let (rule, said, otherwise) = ask(us, "nobody@us.example");
+    assert_eq!((rule, &*said), ("recipient.unknown", "UnknownUser"));
+    assert!(otherwise.contains("`nobody`"), "{otherwise}");
+    for here in ["a@[127.0.0.1]", "a@[IPv6:::1]", "a@[0.0.0.0]", "a@[x:y]"] {
+        assert_eq!(ask(us, here), told("relay.literal", "RelayingDenied", ""));
+    }
+    let ann = "ann@us.example";
+    let grant = "auth.senders lets bob@us.example send as ann@us.example";
+    assert_eq!(ask(ann, far), told("login.sender", "NotYourSender", grant));
+    assert_eq!(ask(ann, us), told("login.sender", "NotYourSender", grant));
+    let both = format!("{grant}, and us.example has a user or an alias `nobody`, or a catch_all");
+    assert_eq!(
+        ask(ann, "nobody@us.example"),
+        told("login.sender", "NotYourSender", &both)
+    );
+    let here = ask(ann, "a@[127.0.0.1]");
+    assert_eq!(
+        here,
+        told("login.sender", "NotYourSender", ""),
+        "nothing helps"
+    );
+}
+
+/// There are no logins under `try`, so none is asked for, and none opens a way out.
+#[test]
+fn under_try_a_login_is_neither_needed_nor_of_use() {
+    let mut p = parameters();
+    p.any_domain = Some("/try/{domain}/{user}".into());
+    p.relay_from.clear();
+    let policy = Policy::new(p);
+    let ann = mailbox("ann@us.example");
+    for login in [None, Some(&ann)] {
+        let client = Client {
+            ip: STRANGER.parse().unwrap(),
+            listener: Listener::Submission(login),
+        };
+        let ask = |from: &str, to: &str| {
+            let from = ReversePath::parse(from).unwrap();
+            let to = ForwardPath::parse(to).unwrap();
+            policy.recipient(client, &from, &to).rule.name
+        };
+        assert_eq!(
+            ask("bob@us.example", "x@anywhere.example"),
+            "recipient.any",
+            "{login:?}"
+        );
+        assert_eq!(
+            ask("ann@us.example", "x@[192.0.2.1]"),
+            "relay.denied",
+            "{login:?}"
+        );
     }
 }

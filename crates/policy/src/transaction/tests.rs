@@ -4,7 +4,7 @@ use super::*;
 use crate::Listener;
 use crate::accept::tests::parameters;
 
-fn client(ip: &str) -> Client {
+fn client(ip: &str) -> Client<'static> {
     Client {
         ip: ip.parse().unwrap(),
         listener: Listener::Mx,

@@ -2,6 +2,9 @@
 
 use mail::{Destination, Ending, Host, Mailbox, QueueId, ReversePath};
 
+/// A client's address, and who was logged in. Boxed, for most have no login.
+pub type Came = (std::net::IpAddr, Option<Box<Mailbox>>);
+
 /// What the log is told.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -9,8 +12,8 @@ pub enum Event {
     Accepted {
         /// Its name.
         queue_id: QueueId,
-        /// Where it comes from.
-        peer: Option<std::net::IpAddr>,
+        /// Where it comes from; nothing for one that was made here.
+        came: Option<Came>,
         /// Whom failures go to.
         reverse_path: ReversePath,
         /// How many recipients.

@@ -5,7 +5,7 @@ mod reports;
 
 use super::*;
 use crate::Standing;
-use mail::{Class, Outcome, Status};
+use mail::{Class, Outcome, Scheme, Status};
 use std::borrow::Cow;
 
 struct Everywhere;
@@ -14,7 +14,9 @@ impl Router for Everywhere {
     fn route(&self, mailbox: &Mailbox) -> Route {
         match mailbox.domain.name() {
             Some("nowhere.test") => Route::Nowhere(Status::new(Class::Permanent, 1, 2), "no way"),
-            Some("inner.test") => Route::To(Destination::SmartHost("inner.lan".into(), 25)),
+            Some("inner.test") => {
+                Route::To(Destination::SmartHost(Scheme::Smtp, "inner.lan".into(), 25))
+            }
             _ => Route::To(Destination::Mx(mailbox.domain.clone())),
         }
     }

@@ -3,6 +3,7 @@
 
 pub(super) mod certificates;
 mod folders;
+mod logins;
 mod ports;
 mod servers;
 
@@ -65,6 +66,9 @@ pub fn check(path: &Path, json: bool, quiet: bool) -> u8 {
     users(&config, &mut findings);
     folders::check(&config, &mut findings);
     certificates::check(&config, &mut findings);
+    certificates::roots(&config, &mut findings);
+    certificates::password(&config, &mut findings);
+    logins::passwords(&config, &mut findings);
     servers::lmtp(&config, &mut findings);
     ports::check(&config, &mut findings);
     strangers(&config, &mut findings);

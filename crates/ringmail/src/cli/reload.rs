@@ -77,7 +77,7 @@ fn bring(config: &Config, text: &str, supervisor: UnixStream) -> io::Result<Relo
                 .map_err(io::Error::other)?;
         }
         for secret in secrets {
-            let brought = Brought::File(secret.certificate, secret.part);
+            let brought = Brought::File(secret.what);
             sender
                 .say(&brought, &[], Some(secret.file))
                 .map_err(io::Error::other)?;
@@ -135,7 +135,8 @@ fn tell(reload: &Reload, json: bool) -> u8 {
             late,
         } => {
             if changes.is_empty() {
-                println!("nothing changed");
+                // Certificates and passwords may be others all the same.
+                println!("no key changed; the files that it names were read anew");
             }
             for change in changes {
                 println!("{}", change_text(change));

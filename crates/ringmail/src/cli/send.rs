@@ -6,7 +6,7 @@ use crate::drive::clock::Clock;
 use clap::Args;
 use mail::{Ending, Mailbox, Outcome, ReversePath, Time};
 use serde_json::json;
-use smtp::client::{Dialect, Message, Output, Parameters, Session};
+use smtp::client::{Dialect, Message, Output, Parameters, Security, Session};
 use smtp::content::Stuffing;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -98,6 +98,8 @@ fn talk(
     let parameters = Parameters {
         hostname: (*config.hostname).into(),
         dialect: Dialect::Smtp,
+        security: Security::AsItIs,
+        login: false,
     };
     let mut session = Session::new(parameters, now());
     let mut message = Some(Message {
@@ -125,6 +127,8 @@ fn talk(
                     Some(message) => session.send(message, now()),
                     None => session.quit(now()),
                 },
+                // Not asked for: it goes to our own host.
+                Output::StartTls | Output::Login(_) => session.lost(),
                 Output::Unusable(cause) => eprintln!("ringmail send: refused: {}", cause.status()),
                 Output::Close => return Ok(code),
             }

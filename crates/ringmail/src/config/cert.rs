@@ -3,12 +3,13 @@
 use super::options::OptionRow;
 use super::read::{self, Value};
 use super::reader::Reader;
+use super::secret::{self, CREDENTIAL};
 use super::top::absolute;
 use crate::ipc::sign::CERTIFICATES_MAX;
 use crate::ipc::spawn::Part;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where a certificate and its key lie.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,35 +21,36 @@ pub enum Cert {
     Credential(String),
 }
 
-/// The folder of what the service manager hands over (systemd.exec(5)).
-const CREDENTIALS_FOLDER: &str = "CREDENTIALS_DIRECTORY";
-const CREDENTIAL: &str = "credential:";
-
 impl Cert {
     /// The file of a part, as it is now.
     pub fn file(&self, part: Part) -> io::Result<PathBuf> {
-        let name = match part {
-            Part::Chain => "fullchain.pem",
-            Part::Key => "privkey.pem",
-        };
+        let name = part_name(part);
         match self {
             Cert::Path(path) if path.is_dir() => Ok(path.join(name)),
             Cert::Path(path) => Ok(path.clone()),
-            Cert::Credential(credential) => {
-                let folder = std::env::var_os(CREDENTIALS_FOLDER).ok_or_else(|| {
-                    let cause = format!(
-                        "${CREDENTIALS_FOLDER} is not set: no service manager hands it over"
-                    );
-                    io::Error::new(io::ErrorKind::NotFound, cause)
-                })?;
-                let single = Path::new(&folder).join(credential);
-                if single.is_file() {
-                    return Ok(single);
-                }
-                Ok(Path::new(&folder).join(format!("{credential}_{name}")))
-            }
+            Cert::Credential(credential) => secret::credential(credential, &both(credential, name)),
         }
     }
+
+    /// Whether the service manager hands this part over: then it is the service's own, and nobody else need bring it.
+    pub fn is_managers(&self, part: Part) -> bool {
+        match self {
+            Cert::Path(_) => false,
+            Cert::Credential(credential) => secret::is_managers(&both(credential, part_name(part))),
+        }
+    }
+}
+
+const fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Chain => "fullchain.pem",
+        Part::Key => "privkey.pem",
+    }
+}
+
+/// A credential with both parts, and the one that systemd makes of a part in a folder.
+fn both(credential: &str, part: &str) -> [String; 2] {
+    [credential.into(), format!("{credential}_{part}")]
 }
 
 impl fmt::Display for Cert {
@@ -63,7 +65,7 @@ impl fmt::Display for Cert {
 pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'_>) {
     for written in read::list(row, value, &mut reader.errors) {
         let cert = match written.text.strip_prefix(CREDENTIAL) {
-            Some(name) if is_credential(name) => Ok(Cert::Credential(name.into())),
+            Some(name) if secret::is_name(name) => Ok(Cert::Credential(name.into())),
             Some(_) => Err("a name of letters, digits, `-`, `_` and `.`"),
             None => absolute(&written.text).map(|()| Cert::Path(written.text.into())),
         };
@@ -83,12 +85,6 @@ pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'
         };
         reader.errors.add(written.span, title, label);
     }
-}
-
-/// A name that systemd takes for a credential, and no path.
-fn is_credential(name: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    !name.is_empty() && name != "." && name != ".." && name.bytes().all(plain)
 }
 
 const _: () = assert!(CERTIFICATES_MAX == 64, "as the mistake says");

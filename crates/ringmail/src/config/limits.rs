@@ -56,8 +56,23 @@ pub(super) const SECTION: Section = Section {
             },
             default: "1000",
             doc: "sessions at once; more are told 421, to come later",
-            more: "",
+            more: "Where there are as many, a client that has fewer than others takes one from whoever has the most: the one \
+                   that has brought nothing for the longest, three seconds at least, or ten of a client with as many. Who is \
+                   listed in relay.from keeps his.",
             example: "200",
+            state: State::Built,
+        },
+        OptionRow {
+            key: "client_sessions",
+            kind: Kind::Count {
+                min: 1,
+                max: 100_000,
+            },
+            default: "50",
+            doc: "sessions of one client at once; more are told 421",
+            more: "A client is an address of IPv4, or a network of IPv6 of 64 bits. Who is listed in relay.from may have \
+                   more.",
+            example: "20",
             state: State::Built,
         },
     ],
@@ -77,6 +92,7 @@ pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'
         "recipients" => limits.recipients = to_usize(number),
         // Its range ends far below.
         "errors" => limits.errors = u32::try_from(number).unwrap_or(u32::MAX),
+        "client_sessions" => limits.client_sessions = to_usize(number),
         _ => limits.sessions = to_usize(number),
     }
 }

@@ -1,6 +1,6 @@
 //! Mistakes: all of them at once, each with file, line, the line itself, and a way out.
 
-use super::grammar;
+use super::{grammar, hidden};
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -47,7 +47,7 @@ impl Errors {
     pub(super) fn new(text: &str, path: &str) -> Self {
         Self {
             path: path.into(),
-            text: text.into(),
+            text: hidden::hide(text),
             mistakes: Vec::new(),
             file: None,
             grammar: false,
@@ -82,6 +82,15 @@ impl Errors {
         beside: (Range<usize>, String),
     ) {
         self.push(span, title.into(), label.into(), Some(beside));
+    }
+
+    /// What stands there may be secret: where its lines are shown, it is not. For what was read; of what could not be, `hidden`
+    /// looks at each line by itself.
+    pub(super) fn hide(&mut self, span: Range<usize>) {
+        if let Some(shown) = self.text.get(span.clone()) {
+            let stars: String = hidden::stars(shown).collect();
+            self.text.replace_range(span, &stars);
+        }
     }
 
     /// Notes a mistake of TOML's grammar.

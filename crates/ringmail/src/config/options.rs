@@ -2,7 +2,7 @@
 //! for. The parser, `config show`, `config schema`, the manual page and docs/configuration.md come out of it; a
 //! key that is not here does not exist. The rows of a section stand in the section's own file.
 
-use super::{aliases, dns, domain, limits, listen, log, queue, relay, top, try_it};
+use super::{aliases, auth, dns, domain, limits, listen, log, queue, relay, tls, top, try_it};
 
 /// What a value looks like. Ranges include both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,22 +190,23 @@ impl Section {
 }
 
 /// The table.
-pub static SECTIONS: [&Section; 10] = [
+pub static SECTIONS: [&Section; 12] = [
     &top::SECTION,
     &listen::SECTION,
     &domain::SECTION,
     &aliases::SECTION,
+    &auth::SECTION,
     &relay::SECTION,
     &limits::SECTION,
     &queue::SECTION,
     &dns::SECTION,
+    &tls::SECTION,
     &log::SECTION,
     &try_it::SECTION,
 ];
 
 /// Sections that later work brings, and what they will be for.
-pub const SECTIONS_LATER: [(&str, &str); 7] = [
-    ("auth", "logins and passwords"),
+pub const SECTIONS_LATER: [(&str, &str); 5] = [
     ("filter", "milters that judge content"),
     ("local", "mail of programs and users of this machine"),
     ("route", "ways for single domains, addresses and senders"),
@@ -214,7 +215,6 @@ pub const SECTIONS_LATER: [(&str, &str); 7] = [
         "table",
         "users, aliases and domains from files and databases",
     ),
-    ("tls", "which TLS is spoken and demanded"),
 ];
 
 /// The section of a name.

@@ -2,10 +2,10 @@
 
 use super::mistakes::Errors;
 use super::nearest::nearest;
-use super::options::{self, OptionRow, SECTIONS, SECTIONS_LATER, Section, Shape, State};
+use super::options::{self, Kind, OptionRow, SECTIONS, SECTIONS_LATER, Section, Shape, State};
 use super::read::{self, Value};
-use super::{Cert, Config, Dns, Limits, Listen, Log, Schedule, Written};
-use super::{aliases, dns, domain, limits, listen, log, queue, relay, top, try_it};
+use super::{Auth, Cert, Config, Dns, Limits, Listen, Log, Schedule, Tls, Written};
+use super::{aliases, auth, dns, domain, limits, listen, log, queue, relay, tls, top, try_it};
 use crate::ipc::spawn::Situation;
 use mail::Domain;
 use policy::Parameters;
@@ -26,6 +26,7 @@ pub struct Reader {
     pub hostname: Option<Box<str>>,
     /// A hostname stands in the file, well or badly.
     pub hostname_written: bool,
+    pub auth: Auth,
     pub listen: Listen,
     pub listeners: Vec<listen::Written>,
     pub limits: Limits,
@@ -37,11 +38,13 @@ pub struct Reader {
     pub runtime: PathBuf,
     pub sandbox_required: bool,
     pub certs: Vec<Cert>,
+    pub tls: Tls,
     pub domains: BTreeMap<Domain, domain::Places>,
     /// There are sections of domains whose name could not be read.
     pub unnamed_domains: bool,
     pub aliases: aliases::Places,
     pub relay_to: Range<usize>,
+    pub login: relay::LoginWritten,
     pub sections: BTreeMap<&'static str, Range<usize>>,
     pub written: BTreeMap<String, Written>,
     /// Keys that were offered as what was meant, and where their section starts: that they are missing is not
@@ -101,6 +104,7 @@ impl Reader {
             policy: Parameters::empty(Domain::Ipv4(Ipv4Addr::UNSPECIFIED)),
             hostname: None,
             hostname_written: false,
+            auth: Auth::default(),
             listen: Listen::default(),
             listeners: Vec::new(),
             limits: Limits {
@@ -108,6 +112,7 @@ impl Reader {
                 recipients: 0,
                 errors: 0,
                 sessions: 0,
+                client_sessions: 0,
             },
             queue: Schedule {
                 retry_delay_min: Duration::ZERO,
@@ -118,6 +123,7 @@ impl Reader {
             queue_places: BTreeMap::new(),
             dns: Dns::default(),
             log: Log::default(),
+            tls: Tls::default(),
             spool: PathBuf::new(),
             runtime: PathBuf::new(),
             sandbox_required: false,
@@ -126,6 +132,7 @@ impl Reader {
             unnamed_domains: false,
             aliases: aliases::Places::new(),
             relay_to: 0..0,
+            login: relay::LoginWritten::default(),
             sections: BTreeMap::new(),
             written: BTreeMap::new(),
             suggested: BTreeSet::new(),
@@ -245,14 +252,18 @@ impl Reader {
                 self.malformed_since(before, section.name, key.get_ref());
                 continue;
             };
-            self.note(format!("{}.{}", section.name, row.key), value, &key.span());
+            if row.kind != Kind::Aliases {
+                self.note(format!("{}.{}", section.name, row.key), value, &key.span());
+            }
             match section.name {
+                "auth" => auth::take(self, row, value),
                 "listen" => listen::take(self, row, value),
                 "relay" => relay::take(self, row, value),
                 "limits" => limits::take(self, row, value),
                 "queue" => queue::take(self, row, value),
                 "dns" => dns::take(self, row, value),
                 "log" => log::take(self, row, value),
+                "tls" => tls::take(self, row, value),
                 _ => try_it::take(self, row, value),
             }
             self.malformed_since(before, section.name, row.key);

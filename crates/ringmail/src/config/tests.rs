@@ -83,7 +83,22 @@ fn every_row_of_the_table_is_whole_and_its_example_is_taken() {
             let line = match section.shape {
                 Shape::Top if row.key == "hostname" => String::new(),
                 Shape::Top => format!("{} = {}\n", row.key, row.example),
-                Shape::Plain => format!("[{}]\n{} = {}\n", section.name, row.key, row.example),
+                // Half a login is none.
+                Shape::Plain if ["user", "password"].contains(&row.key) => {
+                    let other = section.rows.iter().find(|other| {
+                        other.key != row.key && ["user", "password"].contains(&other.key)
+                    });
+                    let other = other.unwrap();
+                    format!(
+                        "[{}]\nto = \"smtps://mail.example.net\"\n{} = {}\n{} = {}\n",
+                        section.name, row.key, row.example, other.key, other.example
+                    )
+                }
+                Shape::Plain => {
+                    let submission = section.name == "listen" && row.key == "submission";
+                    let cert = if submission { "cert = \"/a/b\"\n" } else { "" };
+                    format!("{cert}[{}]\n{} = {}\n", section.name, row.key, row.example)
+                }
                 Shape::Free => format!("[{}]\ninfo = {}\n", section.name, row.example),
                 Shape::Named => {
                     let rest = match row.key {
@@ -170,7 +185,7 @@ fn the_ends_of_every_range_are_taken_and_what_lies_beyond_is_not() {
             }
         }
     }
-    assert_eq!(ranges, 11);
+    assert_eq!(ranges, 12);
 }
 
 #[test]
@@ -185,6 +200,48 @@ fn every_default_of_a_domain_is_what_the_policy_brain_says() {
             .values()
             .all(|rule| &*rule.separators == row.default)
     );
+}
+
+#[test]
+fn logins_and_what_they_are_granted_reach_the_policy_brain() {
+    let config = parse(SMALL).unwrap();
+    let passwords = config.auth.passwords.to_str();
+    assert_eq!(passwords, Some("/etc/ringmail/passwords"));
+    assert!(config.listen.submission.is_empty());
+    let text = SMALL.replace(
+        "[listen]",
+        "cert = \"/a/b\"\n[auth]\npasswords = \"file:/c/d\"\nsenders = { \"ann@example.org\" = [\"@example.com\", \"x@example.net\"], \"Bob@Example.org\" = \"*\" }\n[listen]\nsubmission = [\"[::]:465\", \"[::]:587\"]",
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.auth.passwords.to_str(), Some("/c/d"));
+    let doors = config.listen.submission.iter();
+    let doors: Vec<_> = doors.map(|d| (d.address.port(), d.at_once)).collect();
+    assert_eq!(doors, [(465, true), (587, false)]);
+    assert_eq!(config.listen.all().len(), 3);
+    let of = |login| {
+        let login = mail::Mailbox::parse(login).unwrap();
+        let grants = config.policy.senders.of(&login);
+        grants.map(|granted| granted.grants.clone())
+    };
+    let domain = mail::Domain::parse_name("example.com").unwrap();
+    let boss = mail::Mailbox::parse("x@example.net").unwrap();
+    assert_eq!(
+        of("ann@example.org"),
+        Some(vec![
+            policy::Grant::Domain(domain),
+            policy::Grant::Mailbox(boss)
+        ])
+    );
+    assert_eq!(
+        of("bob@example.org"),
+        Some(vec![policy::Grant::Anything]),
+        "in any case"
+    );
+    assert_eq!(of("eve@example.org"), None);
+    let narrower = parse(&text.replace("\"*\"", "\"@example.net\"")).unwrap();
+    let changed = changes(&config, &narrower);
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert_eq!(changed[0].key, "auth.senders.\"Bob@Example.org\"");
 }
 
 #[test]

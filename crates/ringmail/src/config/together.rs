@@ -7,6 +7,7 @@ use super::log;
 use super::mistakes::Errors;
 use super::nearest::nearest;
 use super::reader::Reader;
+use super::relay;
 use super::{Config, Origin};
 use crate::ipc::spawn::Situation;
 use mail::{Domain, LocalPart, Mailbox, Route};
@@ -24,10 +25,13 @@ impl Reader {
             self.errors.add(0..0, "hostname is not set", label);
         }
         self.times();
+        self.notices();
         self.folders();
         self.somebody();
+        self.submission_needs_tls();
         self.not_ourselves();
         self.trying();
+        let relay_login = relay::login(&mut self);
         self.mailboxes();
         let aliases_are_sound = self.aliases_lead_somewhere();
         self.postmasters(aliases_are_sound);
@@ -38,6 +42,7 @@ impl Reader {
         match self.hostname {
             Some(hostname) if self.errors.is_empty() => Ok(Config {
                 hostname,
+                auth: self.auth,
                 listen: self.listen,
                 policy: self.policy,
                 limits: self.limits,
@@ -48,6 +53,8 @@ impl Reader {
                 runtime: self.runtime,
                 sandbox_required: self.sandbox_required,
                 certs: self.certs,
+                tls: self.tls,
+                relay_login,
                 written: self.written,
             }),
             _ => Err(self.errors),
@@ -73,6 +80,21 @@ impl Reader {
             let title = "queue.expiry comes before the second attempt";
             self.errors
                 .add(span, title, "longer than queue.retry_delay_min");
+        }
+    }
+
+    /// A notice of a delay that would come behind the failure.
+    fn notices(&mut self) {
+        let queue = &self.queue;
+        let late = queue
+            .delay_notice
+            .is_some_and(|notice| notice > queue.expiry);
+        if late && !self.is_malformed(&["queue.delay_notice", "queue.expiry"]) {
+            let places = ["delay_notice", "expiry"].map(|key| self.queue_places.get(key));
+            let span = places.into_iter().flatten().next().cloned();
+            let title = "queue.delay_notice comes when it is too late";
+            self.errors
+                .add(span.unwrap_or(0..0), title, "not longer than queue.expiry");
         }
     }
 
@@ -104,6 +126,21 @@ impl Reader {
         }
     }
 
+    /// Passwords are said under TLS alone (RFC 4954 §4, RFC 8314 §3). Under `try` there are no logins.
+    fn submission_needs_tls(&mut self) {
+        let has_tls = !self.certs.is_empty() || self.is_malformed(&["cert", "acme"]);
+        if has_tls || self.situation == Situation::Try {
+            return;
+        }
+        let mut written = self.listeners.iter();
+        if let Some(first) = written.find(|listener| listener.key == "submission") {
+            let name = self.hostname.as_deref().unwrap_or("mail.example.org");
+            let title = "submission needs TLS, and there is no certificate";
+            let label = format!("add a line at the top: cert = \"/etc/letsencrypt/live/{name}\"");
+            self.errors.add(first.span.clone(), title, label);
+        }
+    }
+
     /// A smart host that is one of our own listeners would send everything round in a circle.
     fn not_ourselves(&mut self) {
         let Some(to) = &self.policy.relay_to else {
@@ -123,7 +160,7 @@ impl Reader {
                 }
         };
         let named = to.port == SMTP_PORT && self.policy.hostname.name() == Some(&to.host);
-        if named || self.listen.mx.iter().any(ours) {
+        if named || self.listen.all().iter().any(ours) {
             let title = "relay.to is this host";
             let label = "mail would go round in a circle: name another host";
             self.errors.add(self.relay_to.clone(), title, label);

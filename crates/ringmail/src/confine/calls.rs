@@ -14,10 +14,16 @@ pub enum Who {
     All,
     /// Those that keep files: queue, local, admin.
     Files,
-    /// Those that have threads which wait for the disk: queue, local.
+    /// Those that have threads: auth, local, queue.
     Threads,
-    /// Those that take connections: smtpd, admin.
+    /// Those whose threads wait for the disk: local, queue.
+    Disks,
+    /// Those that take connections: admin, smtpd, submission.
     Doors,
+    /// Those that talk to SMTP clients: smtpd, submission.
+    Servers,
+    /// Those that read files which were handed over: auth, keys.
+    Secrets,
     /// Those that connect by TCP: relay, and local where an LMTP server is named by host and port.
     Tcp,
     /// Those that ask name servers.
@@ -34,8 +40,11 @@ impl Who {
         match self {
             Who::All => true,
             Who::Files => matches!(role, Role::Admin | Role::Local | Role::Queue),
-            Who::Threads => matches!(role, Role::Local | Role::Queue),
-            Who::Doors => matches!(role, Role::Admin | Role::Smtpd),
+            Who::Threads => matches!(role, Role::Auth | Role::Local | Role::Queue),
+            Who::Disks => matches!(role, Role::Local | Role::Queue),
+            Who::Doors => role == Role::Admin || Role::SERVERS.contains(&role),
+            Who::Servers => Role::SERVERS.contains(&role),
+            Who::Secrets => matches!(role, Role::Auth | Role::Keys),
             Who::Tcp => !reach.ports.is_empty(),
             Who::Names => reach.names.is_some(),
             Who::Sockets => !reach.sockets.is_empty(),
@@ -48,8 +57,11 @@ impl Who {
         match self {
             Who::All => "all",
             Who::Files => "admin, local, queue",
-            Who::Threads => "local, queue",
-            Who::Doors => "admin, smtpd",
+            Who::Threads => "auth, local, queue",
+            Who::Disks => "local, queue",
+            Who::Doors => "admin, smtpd, submission",
+            Who::Servers => "smtpd, submission",
+            Who::Secrets => "auth, keys",
             Who::Tcp => "relay; local with LMTP over TCP",
             Who::Names => "relay; local with LMTP to a host by its name",
             Who::Sockets => "local with LMTP over a Unix socket",
@@ -225,7 +237,7 @@ pub const TABLE: &[Row] = &[
     // Connections that come.
     any(Who::Doors, n::ACCEPT4, "takes connections of its listeners"),
     only(
-        Who::One(Role::Smtpd),
+        Who::Servers,
         n::SETSOCKOPT,
         "TCP_NODELAY",
         &[Is(1, TCP), Is(2, TCP_NODELAY)],
@@ -372,32 +384,28 @@ pub const TABLE: &[Row] = &[
     any(Who::Files, n::MKDIR, "folders of its own"),
     any(Who::Files, n::UNLINK, "what is not needed any more"),
     any(
-        Who::One(Role::Keys),
+        Who::Secrets,
         n::PREAD64,
-        "a certificate or a key, in a file that was handed over",
+        "certificates, keys, hashes: in files that were handed over",
     ),
     any(
-        Who::One(Role::Smtpd),
+        Who::Servers,
         n::PPOLL,
         "the answer of keys, within a handshake",
     ),
-    any(
-        Who::One(Role::Smtpd),
-        n::WRITEV,
-        "several records of TLS at once",
-    ),
+    any(Who::Servers, n::WRITEV, "several records of TLS at once"),
     any(
         Who::One(Role::Relay),
         n::PREAD64,
         "a large body that was handed over",
     ),
     any(
-        Who::Threads,
+        Who::Disks,
         n::PREAD64,
         "records; a large body that was handed over",
     ),
     any(
-        Who::Threads,
+        Who::Disks,
         n::RENAME,
         "a segment is taken again; a message into new/",
     ),

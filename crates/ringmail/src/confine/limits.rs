@@ -18,12 +18,15 @@ const EVENTS_FILE: u64 = 32 * MIB;
 pub fn of(role: Role) -> [(Limited, u64); 7] {
     let (files, memory, file) = match role {
         Role::Policy => (64, 256 * MIB, 0),
+        // Two passwords are looked at at once; of each thread's hashes the dearest of either kind that takes memory, 256 MiB
+        // each, may be there, and as much again while one goes and another comes.
+        Role::Auth => (64, 2048 * MIB, 0),
         Role::Keys => (256, 256 * MIB, 0),
         Role::Admin => (256, 256 * MIB, EVENTS_FILE),
         Role::Relay => (8192, 4096 * MIB, 0),
         Role::Local => (8192, 4096 * MIB, FILE),
         // A session has a connection, and may have a body; queue holds the other ends.
-        Role::Queue | Role::Smtpd => (65_536, 4096 * MIB, FILE),
+        Role::Queue | Role::Smtpd | Role::Submission => (65_536, 4096 * MIB, FILE),
     };
     // It locks its own before this limit stands; what is asked for later counts too.
     let locked = if Layer::Memory.is_of(role) { memory } else { 0 };

@@ -130,6 +130,7 @@ const MIB_BITS: u32 = 20;
 const fn reach(role: Role) -> &'static str {
     match role {
         Role::Admin => "the folder of kept events; the control socket, which it is handed",
+        Role::Auth => "the file of passwords' hashes that it is handed",
         Role::Keys => "the files of certificates and keys that it is handed",
         Role::Local => {
             "the folders that Maildirs lie in, a domain's own where the template names it; the folders of LMTP sockets, to connect; the ports of LMTP servers"
@@ -137,7 +138,7 @@ const fn reach(role: Role) -> &'static str {
         Role::Policy => "nothing",
         Role::Queue => "the spool",
         Role::Relay => "TCP port 25 and that of the smart host, anywhere; name servers",
-        Role::Smtpd => "the listeners that it is handed, and what they accept",
+        Role::Smtpd | Role::Submission => "the listeners that it is handed, and what they accept",
     }
 }
 

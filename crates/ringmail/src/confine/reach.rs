@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::drive::dns::Names;
+use crate::drive::tls::roots::Roots;
 use crate::ipc::spawn::Role;
 use mail::LmtpSocket;
 use policy::Deliver;
@@ -23,13 +24,17 @@ pub struct Reach {
     pub ports: BTreeSet<u16>,
     /// What it asks name servers by; nothing where it asks none.
     pub names: Option<Names>,
+    /// Whom it believes that vouch for certificates.
+    pub roots: Roots,
 }
 
 impl Reach {
     /// Of a role by this configuration.
     pub fn of(role: Role, config: &Config) -> Self {
         match role {
-            Role::Keys | Role::Policy | Role::Smtpd => Self::default(),
+            Role::Auth | Role::Keys | Role::Policy | Role::Smtpd | Role::Submission => {
+                Self::default()
+            }
             Role::Admin => Self::of_folder(&config.log.folder),
             Role::Queue => Self::of_folder(&config.spool),
             Role::Local => Self::of_mailboxes(config),
@@ -98,6 +103,8 @@ impl Reach {
     fn of_next_hops(config: &Config) -> Self {
         let mut reach = Self {
             names: Some(Names::read(config)),
+            // Without the file nobody is verified, and `check` says so.
+            roots: Roots::read(config).unwrap_or_default(),
             ..Self::default()
         };
         reach.ports.insert(config.dns.smtp_port());

@@ -153,7 +153,7 @@ mod tests {
     fn each_has_its_own() {
         let users = Users::of(&passwd("")).unwrap();
         assert_eq!(users.supervisor, Ids { uid: 900, gid: 800 });
-        assert_eq!(users.of_role(Role::Smtpd), Ids { uid: 908, gid: 808 });
+        assert_eq!(users.of_role(Role::Smtpd), Ids { uid: 909, gid: 809 });
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
             missing,
             Err(Unusable::Missing(vec!["ringmail-queue".into()]))
         );
-        let shared = passwd("").replace("ringmail-local:x:905", "ringmail-local:x:904");
+        let shared = passwd("").replace("ringmail-local:x:906", "ringmail-local:x:905");
         assert_eq!(
             Users::of(&shared),
             Err(Unusable::Shared("ringmail-local".into()))

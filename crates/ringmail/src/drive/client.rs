@@ -3,13 +3,18 @@
 
 use super::clock::Clock;
 use super::edge::Stream;
-use mail::{Cause, Class, Ending, Host, Outcome, Status, Time};
-use smtp::client::{Message, Output, Parameters, Session};
+use super::login::Logins;
+use super::tls::Agreed;
+use super::tls::client::Dialer;
+use super::ungreeted::Turn;
+use mail::{Cause, Class, Detail, Ending, Host, Outcome, Status, Time};
+use smtp::client::{Answer, Message, Output, Parameters, Session};
 use smtp::content::Stuffing;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Content is put on the wire in pieces of this size.
@@ -80,6 +85,14 @@ pub struct Connection {
     host: Host,
     /// The host is one of a private network.
     inner: bool,
+    /// Begins TLS when the session wants it.
+    dialer: Option<Dialer>,
+    /// Why that failed.
+    unshaken: Option<io::Error>,
+    /// Asked for what the login needs said.
+    logins: Option<Rc<Logins>>,
+    /// Held until the greeting comes.
+    turn: Option<Turn>,
 }
 
 /// How one message went.
@@ -88,6 +101,8 @@ pub enum Went {
     Outcomes(Vec<Ending>),
     /// The session was of no use before anything was decided; another host may be.
     Unusable(Cause),
+    /// No TLS came to be, and nothing was decided. The connection is of no use; another may be.
+    Unshaken(io::Error),
 }
 
 impl Connection {
@@ -101,7 +116,35 @@ impl Connection {
             clock,
             host,
             inner: false,
+            dialer: None,
+            unshaken: None,
+            logins: None,
+            turn: None,
         }
+    }
+
+    /// The same, under TLS when the session begins it.
+    pub fn with_tls(mut self, dialer: Dialer) -> Self {
+        self.dialer = Some(dialer);
+        self
+    }
+
+    /// The same, which is under TLS already.
+    pub fn under_tls(mut self, agreed: &Agreed) -> Self {
+        self.host.tls = Detail::new(&agreed.to_string());
+        self
+    }
+
+    /// The same, which asks for what its login needs said.
+    pub fn with_login(mut self, logins: Rc<Logins>) -> Self {
+        self.logins = Some(logins);
+        self
+    }
+
+    /// The same, which holds this until it is greeted or ends.
+    pub fn ungreeted(mut self, turn: Turn) -> Self {
+        self.turn = Some(turn);
+        self
     }
 
     /// The same, to a host of a private network: what it says is marked as not to be told.
@@ -118,6 +161,11 @@ impl Connection {
     /// Whether the last message's octets above 127 went to a host that did not offer to take them.
     pub fn is_unconverted(&self) -> bool {
         self.session.is_unconverted()
+    }
+
+    /// Whether it ended because the login was refused for good.
+    pub fn is_login_refused(&self) -> bool {
+        self.session.is_login_refused()
     }
 
     /// Whether it can take another message.
@@ -144,6 +192,7 @@ impl Connection {
                 }
                 Went::Unusable(cause)
             }
+            unshaken @ Went::Unshaken(_) => unshaken,
         }
     }
 
@@ -170,13 +219,21 @@ impl Connection {
                         }
                     }
                     Output::Outcomes(outcomes) => went = Some(Went::Outcomes(outcomes)),
-                    Output::Idle => {
+                    // A server that says one reply too many has ended the session by now.
+                    Output::Idle if self.session.is_idle() => {
                         if let Some(message) = message.take() {
                             self.session.send(message, self.now());
                         }
                     }
-                    Output::Unusable(cause) => went = Some(Went::Unusable(cause)),
-                    Output::Close => {}
+                    Output::StartTls => self.begin_tls().await,
+                    Output::Login(answer) => self.say_login(answer).await,
+                    Output::Unusable(cause) => {
+                        went = Some(match self.unshaken.take() {
+                            Some(error) => Went::Unshaken(error),
+                            None => Went::Unusable(cause),
+                        });
+                    }
+                    Output::Idle | Output::Close => {}
                 }
             }
             // A session that ends in any way says how it went before it does.
@@ -200,6 +257,35 @@ impl Connection {
         }
     }
 
+    async fn say_login(&mut self, answer: Answer) {
+        let octets = match &self.logins {
+            Some(logins) => logins.ask(answer).await,
+            None => None,
+        };
+        let now = self.now();
+        self.session
+            .answer(octets.as_ref().map(|octets| &octets[..]), now);
+    }
+
+    async fn begin_tls(&mut self) {
+        let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
+        let shaken = match &self.dialer {
+            Some(dialer) => dialer.shake(stream).await,
+            None => Err(io::ErrorKind::Unsupported.into()),
+        };
+        match shaken {
+            Ok((stream, agreed)) => {
+                self.stream = stream;
+                self.host.tls = Detail::new(&agreed.to_string());
+                self.session.secured(self.now());
+            }
+            Err(error) => {
+                self.unshaken = Some(error);
+                self.session.lost();
+            }
+        }
+    }
+
     /// Ends the session in order; what the other says to that does not matter.
     pub async fn quit(mut self) {
         self.session.quit(self.now());
@@ -211,6 +297,7 @@ impl Connection {
         };
         // Not worth waiting for.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(5), end).await;
+        self.close().await;
     }
 
     /// Sends what is left on the wire of a session that is over: a QUIT. It is not waited for.
@@ -218,6 +305,12 @@ impl Connection {
         let wire = std::mem::take(self.session.wire());
         // A few octets: the socket takes them at once, or they do not matter.
         let _ = tokio::time::timeout(LAST_WORDS, self.stream.write_all(&wire)).await;
+        self.close().await;
+    }
+
+    /// Says that nothing more comes, as TLS wants it said (RFC 8446 §6.1).
+    async fn close(&mut self) {
+        let _ = tokio::time::timeout(LAST_WORDS, self.stream.shutdown()).await;
     }
 
     fn now(&self) -> Time {
@@ -235,6 +328,8 @@ impl Connection {
         let wire = std::mem::take(self.session.wire());
         let work = async {
             self.stream.write_all(&wire).await?;
+            // Under TLS octets may have been taken that there was no room for.
+            self.stream.flush().await?;
             self.input.reserve(READ_OCTETS);
             self.stream.read_buf(&mut self.input).await
         };
@@ -252,6 +347,9 @@ impl Connection {
         let now = self.now();
         let used = self.session.receive(&self.input, now);
         self.input.drain(..used);
+        if self.session.is_greeted() {
+            self.turn = None;
+        }
     }
 
     /// Sends content, and listens meanwhile: a server that has had enough says so early.
@@ -284,15 +382,27 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends all of this, as far as the kernel has it, and listens meanwhile.
     async fn send_listening(&mut self, mut wire: &[u8]) -> io::Result<()> {
-        while !wire.is_empty() && !self.session.is_closed() {
+        let mut flushed = false;
+        while !flushed && !self.session.is_closed() {
             let deadline = self.clock.instant_at(self.session.wake_at().as_micros());
             let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
             self.input.reserve(READ_OCTETS);
+            let sending = async {
+                if wire.is_empty() {
+                    writing.flush().await.map(|()| None)
+                } else {
+                    writing.write(wire).await.map(Some)
+                }
+            };
             tokio::select! {
                 biased;
-                written = writing.write(wire) => {
-                    wire = &wire[written?..];
+                sent = sending => {
+                    match sent? {
+                        Some(octets) => wire = &wire[octets..],
+                        None => flushed = true,
+                    }
                     let now = Time::from_micros(self.clock.now_micros());
                     self.session.content_moves(now);
                 }

@@ -3,15 +3,17 @@
 
 use super::clock::Clock;
 use super::edge::Stream;
+use super::place::Place;
 use super::tls::{Agreed, Tls};
 use crate::config::Limits;
 use mail::{Public, Reply, Time};
 use policy::Refusal;
-use smtp::server::{Answer, Output, Parameters, Question, Session, replies};
+use smtp::server::{Answer, Credentials, Output, Parameters, Question, Session, replies};
 use std::io;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
+use zeroize::Zeroize as _;
 
 /// Octets asked of the socket at once.
 const READ_OCTETS: usize = 32 * 1024;
@@ -22,14 +24,14 @@ const LINGER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Who answers a session's questions. One value a session.
 pub trait Desk {
-    /// May this peer talk to us?
+    /// May this peer talk to us? Where TLS is spoken at once this is asked before it and behind it.
     fn connect(&mut self) -> Answer;
     /// May this transaction begin?
     fn mail(&mut self, session: &Session) -> Answer;
     /// Is this the forward-path of [`Session::asked_recipient`] one we take mail for?
     fn recipient(&mut self, session: &Session) -> Answer;
-    /// The client was told to send content: the transaction is whole, and what must be asked of it can be asked
-    /// while content comes.
+    /// Content comes: the transaction is whole, and what must be asked of it can be asked meanwhile. Of a transaction
+    /// that is gone already, or has no recipients, nothing need be asked.
     fn content_begins(&mut self, session: &Session);
     /// Takes content from `buffer`, as much as it likes; called when a good deal has come.
     fn spill(&mut self, buffer: &mut Vec<u8>) -> impl Future<Output = ()>;
@@ -37,6 +39,8 @@ pub trait Desk {
     fn discard(&mut self);
     /// The client wanted TLS: it stands as was agreed, or did not come to be and the connection ends.
     fn shook_hands(&mut self, shaken: Result<Agreed, &io::Error>);
+    /// Are name and password right? Nothing is read until this is known.
+    fn login(&mut self, credentials: Credentials) -> impl Future<Output = Answer>;
     /// Makes the message durable; what is left of its content is in `buffer`. With a yes comes the
     /// public token of the message.
     fn commit(
@@ -46,13 +50,14 @@ pub trait Desk {
     ) -> impl Future<Output = (Answer, u64)>;
 }
 
-/// What every session is told of the configured bounds, and whether TLS can be had.
-pub fn parameters(limits: &Limits, start_tls: bool) -> Parameters {
+/// What every session is told of the configured bounds, whether TLS can be had, and whether a client must log in.
+pub fn parameters(limits: &Limits, start_tls: bool, needs_login: bool) -> Parameters {
     Parameters {
         content_octets_max: limits.message_octets,
         recipients_max: limits.recipients,
         errors_max: limits.errors,
         start_tls,
+        needs_login,
     }
 }
 
@@ -64,12 +69,16 @@ pub struct Setting {
     pub hostname: Rc<str>,
     /// What TLS is spoken with; nothing where there is no certificate.
     pub tls: Option<Rc<Tls>>,
+    /// Whether TLS is spoken from the first octet on (RFC 8314 §3.3).
+    pub tls_at_once: bool,
     /// The process's clock.
     pub clock: Clock,
     /// The session's name: the token in its replies.
     pub token: u64,
     /// Whether the service stops.
     pub stop: watch::Receiver<Stop>,
+    /// The session's place among the others.
+    pub place: Rc<Place>,
 }
 
 /// Whether the service stops.
@@ -95,12 +104,12 @@ impl Stop {
 
 /// Serves one connection to its end; gives the session for the log.
 pub async fn serve<D: Desk>(
-    mut stream: Box<dyn Stream>,
+    stream: Box<dyn Stream>,
     setting: &Setting,
     desk: &mut D,
 ) -> io::Result<Session> {
     let now = || Time::from_micros(setting.clock.now_micros());
-    let mut session = Session::new(setting.parameters.clone(), now());
+    let (mut stream, mut session) = begin(stream, setting, desk).await?;
     let (mut input, mut used) = (Vec::<u8>::new(), 0);
     let (mut content, mut out) = (Vec::new(), Vec::new());
     let (mut stop, mut told) = (setting.stop.clone(), Stop::No);
@@ -109,7 +118,12 @@ pub async fn serve<D: Desk>(
         if std::mem::replace(&mut told, stops) != stops {
             stops.tell(&mut session, now());
         }
+        let may_log_in = setting.parameters.needs_login && !session.is_logged_in();
         let read = session.receive(&input[used..], &mut content, now());
+        if may_log_in {
+            // There may be a password in what it read.
+            input[used..used + read].zeroize();
+        }
         used += read;
         if content.len() >= SPILL_OCTETS {
             desk.spill(&mut content).await;
@@ -118,12 +132,7 @@ pub async fn serve<D: Desk>(
         while let Some(output) = session.poll() {
             busy = used < input.len();
             match output {
-                Output::Reply(reply) => {
-                    if reply == replies::SEND_CONTENT {
-                        desk.content_begins(&session);
-                    }
-                    write_reply(reply, setting, setting.token, &mut out);
-                }
+                Output::Reply(reply) => write_reply(reply, setting, setting.token, &mut out),
                 Output::Extensions => {
                     session.offer(&setting.hostname).write(&mut out);
                 }
@@ -142,11 +151,20 @@ pub async fn serve<D: Desk>(
                     content.clear();
                     session.answer(answer, now());
                     let kept = answer == Answer::Accept;
+                    if kept {
+                        setting.place.brought();
+                    }
                     let token = if kept { token } else { setting.token };
                     if let Some(Output::Reply(reply)) = session.poll() {
                         write_reply(reply, setting, token, &mut out);
                     }
                 }
+                Output::Ask(Question::Login) => {
+                    send(&mut *stream, &mut out, &mut session, setting).await?;
+                    let answer = log_in(&mut session, desk).await;
+                    session.answer(answer, now());
+                }
+                Output::ContentBegins => desk.content_begins(&session),
                 Output::Ask(Question::StartTls) => session.answer(setting.can_shake(), now()),
                 Output::StartTls => {
                     send(&mut *stream, &mut out, &mut session, setting).await?;
@@ -175,29 +193,87 @@ pub async fn serve<D: Desk>(
             continue;
         }
         send(&mut *stream, &mut out, &mut session, setting).await?;
-        if used == input.len() {
-            input.clear();
-            used = 0;
-            if input.capacity() > 2 * READ_OCTETS {
-                input = Vec::new();
-            }
-        } else if used > READ_OCTETS {
-            input.drain(..used);
-            used = 0;
-        }
-        input.reserve(READ_OCTETS);
-        let deadline = setting.clock.instant_at(session.wake_at().as_micros());
-        tokio::select! {
-            read = tokio::time::timeout_at(deadline, stream.read_buf(&mut input)) => match read {
-                Ok(Ok(0)) => return Ok(session),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(error),
-                Err(_) => session.wake(now()),
-            },
-            // Of a smtpd that ends without a word nothing is heard here: its sessions end with it.
-            Ok(()) = stop.changed() => {}
+        used = forget_used(&mut input, used);
+        if !hear(&mut *stream, &mut input, &mut session, setting, &mut stop).await? {
+            return Ok(session);
         }
     }
+}
+
+/// The session as it begins, under TLS where that is spoken at once.
+async fn begin<D: Desk>(
+    stream: Box<dyn Stream>,
+    setting: &Setting,
+    desk: &mut D,
+) -> io::Result<(Box<dyn Stream>, Session)> {
+    let now = || Time::from_micros(setting.clock.now_micros());
+    if !setting.tls_at_once {
+        return Ok((stream, Session::new(setting.parameters.clone(), now())));
+    }
+    // Who is not wanted is left before that costs anything; nothing could be said to him but under TLS.
+    if let Answer::Refuse(_) = desk.connect() {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    let shaken = shake(stream, setting, desk).await;
+    let stream = shaken.ok_or(io::ErrorKind::NotConnected)?;
+    Ok((
+        stream,
+        Session::under_tls(setting.parameters.clone(), now()),
+    ))
+}
+
+/// Makes room behind so many octets that were used; how many of these are left.
+fn forget_used(input: &mut Vec<u8>, used: usize) -> usize {
+    if used == input.len() {
+        input.clear();
+        if input.capacity() > 2 * READ_OCTETS {
+            *input = Vec::new();
+        }
+    } else if used > READ_OCTETS {
+        input.drain(..used);
+    } else {
+        return used;
+    }
+    0
+}
+
+/// Asks about what the client logs in with.
+async fn log_in<D: Desk>(session: &mut Session, desk: &mut D) -> Answer {
+    match session.take_credentials() {
+        Some(credentials) => desk.login(credentials).await,
+        // They are there when they are asked about.
+        None => Answer::Refuse(replies::LOGIN_LATER),
+    }
+}
+
+/// Waits for octets of the client, or for what else moves the session: its time, a stop, others who need its place. Whether
+/// the client is still there.
+async fn hear(
+    stream: &mut dyn Stream,
+    input: &mut Vec<u8>,
+    session: &mut Session,
+    setting: &Setting,
+    stop: &mut watch::Receiver<Stop>,
+) -> io::Result<bool> {
+    input.reserve(READ_OCTETS);
+    let deadline = setting.clock.instant_at(session.wake_at().as_micros());
+    tokio::select! {
+        read = tokio::time::timeout_at(deadline, stream.read_buf(input)) => match read {
+            Ok(Ok(0)) => return Ok(false),
+            Ok(Ok(octets)) => setting.place.came(octets),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => session.wake(Time::from_micros(setting.clock.now_micros())),
+        },
+        // Of a smtpd that ends without a word nothing is heard here: its sessions end with it.
+        Ok(()) = stop.changed() => {}
+        () = setting.place.left() => {
+            if !session.make_room() {
+                // It is being answered, and will be told again.
+                setting.place.brought();
+            }
+        }
+    }
+    Ok(true)
 }
 
 impl Setting {
@@ -246,6 +322,7 @@ async fn unless_stopped<T>(
         // What can be done at once is: nothing is waited for then.
         biased;
         done = what => done,
+        () = setting.place.left() => Err(io::ErrorKind::TimedOut.into()),
         () = stopped => Err(io::ErrorKind::TimedOut.into()),
     }
 }
@@ -293,6 +370,8 @@ pub fn refusal_reply(refusal: Refusal) -> Reply {
         Refusal::RelayingDenied => replies::RELAYING_DENIED,
         Refusal::UnknownUser => replies::UNKNOWN_USER,
         Refusal::BadAlias => replies::BAD_ALIAS,
+        Refusal::LoginNeeded => replies::LOGIN_FIRST,
+        Refusal::NotYourSender => replies::NOT_YOUR_SENDER,
     }
 }
 
@@ -312,9 +391,11 @@ mod tests {
                 parameters: Parameters::default(),
                 hostname: "mx.a.test".into(),
                 tls: None,
+                tls_at_once: false,
                 clock: Clock::start(),
                 token: 1,
                 stop,
+                place: Rc::default(),
             };
             let mut out = vec![b'x'; 20_000];
             let mut heard = vec![0; out.len()];

@@ -1,7 +1,10 @@
-//! TLS as its server speaks it (RFC 8446, RFC 5246): the handshake here, its signature in another process.
+//! TLS as its server speaks it (RFC 8446, RFC 5246): the handshake here, its signature in another process. `client` is
+//! the other side.
 
+pub mod client;
 #[cfg(test)]
 pub mod dial;
+pub mod roots;
 mod signer;
 
 use crate::drive::certificate::is_for;
@@ -10,7 +13,7 @@ use crate::ipc::sign::Certificate;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{CommonState, ServerConfig};
 use signer::{RemoteKey, Signer};
 use std::fmt;
 use std::io;
@@ -85,7 +88,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 pub struct Agreed(String);
 
 impl Agreed {
-    fn of(connection: &ServerConnection) -> Self {
+    fn of(connection: &CommonState) -> Self {
         let version = connection.protocol_version().and_then(|v| v.as_str());
         let suite = connection.negotiated_cipher_suite();
         let suite = suite.and_then(|suite| suite.suite().as_str());

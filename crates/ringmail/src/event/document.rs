@@ -29,6 +29,10 @@ pub const FIELDS: &[(&str, &str)] = &[
         "the layer of confinement: docs/confinement.md has them",
     ),
     ("listener", "what the listener is for: mx, submission"),
+    (
+        "login",
+        "who is logged in: his mailbox; empty where nobody is",
+    ),
     ("messages", "how many messages"),
     ("name", "what the kernel calls the system call"),
     ("names", "the DNS names that a certificate is for"),
@@ -72,7 +76,12 @@ pub const FIELDS: &[(&str, &str)] = &[
         "tls",
         "what a handshake agreed on: the version, the cipher suite, the key exchange; or `none`",
     ),
+    (
+        "unsaid",
+        "how many more of the same there were since the line before",
+    ),
     ("until", "the last second at which a certificate is valid"),
+    ("user", "the name that a client gave to log in"),
     (
         "wanted_bytes",
         "octets that must be free for new mail to be taken",

@@ -64,6 +64,8 @@ pub enum Ask {
     Deliver(u8, Name),
     /// End this process at once.
     Kill(Whom),
+    /// Say that you are awake.
+    Watch,
 }
 
 /// What launch tells.
@@ -79,6 +81,8 @@ pub enum Told {
     Unfit(u8, Unfit),
     /// The process has ended, with this status as the kernel tells it.
     Ended(Whom, u32, i32),
+    /// It is awake.
+    Awake,
 }
 
 fn place(role: Role) -> u8 {
@@ -128,6 +132,7 @@ impl Ask {
                 octets[..2].copy_from_slice(&[3, place_of(Whom::Courier(*number))]);
                 octets[2..2 + USER_OCTETS].copy_from_slice(&name.0);
             }
+            Ask::Watch => octets[0] = 4,
         }
         octets
     }
@@ -164,6 +169,7 @@ impl Ask {
                 let name = Name::new(str::from_utf8(name).ok()?)?;
                 Some(Ask::Deliver(number, name))
             }
+            4 => Some(Ask::Watch),
             _ => None,
         }
     }
@@ -182,6 +188,7 @@ impl Told {
                 let at = at.and_then(|at| i32::try_from(at).ok()).unwrap_or(-1);
                 (4, place_of(Whom::Courier(number)), 0, at)
             }
+            Told::Awake => (5, 0, 0, 0),
         };
         let mut octets = [0; TOLD_OCTETS];
         octets[..2].copy_from_slice(&[kind, place]);
@@ -207,6 +214,7 @@ impl Told {
                 }
                 Whom::Role(_) => None,
             },
+            5 => Some(Told::Awake),
             _ => None,
         }
     }
@@ -235,6 +243,7 @@ mod tests {
             Ask::Kill(Whom::Courier(31)),
             Ask::Deliver(0, Name::new("ann").unwrap()),
             Ask::Deliver(31, Name::new(&"a".repeat(USER_OCTETS)).unwrap()),
+            Ask::Watch,
         ] {
             assert_eq!(Ask::decode(&ask.encode()), Some(ask));
         }
@@ -247,6 +256,7 @@ mod tests {
             Told::Unfit(31, Unfit::NotOurs),
             Told::Ended(Whom::Role(role), 77, 9),
             Told::Ended(Whom::Courier(0), 77, 9),
+            Told::Awake,
         ] {
             assert_eq!(Told::decode(&told.encode()), Some(told));
         }
@@ -256,9 +266,9 @@ mod tests {
     fn what_is_no_record_is_none() {
         let mut octets = Ask::Start(Role::Relay).encode();
         assert_eq!(Ask::decode(&octets[1..]), None);
-        octets[1] = 7;
+        octets[1] = u8::try_from(Role::ALL.len()).unwrap();
         assert_eq!(Ask::decode(&octets), None);
-        octets[0] = 4;
+        octets[0] = 5;
         assert_eq!(Ask::decode(&octets), None);
         let mut octets = Ask::Deliver(31, Name::new("ann").unwrap()).encode();
         octets[2] = b'/';

@@ -1,7 +1,7 @@
 //! `ringmail reload` ─reload─▶ supervisor, where root started the service: the supervisor has given root up, so root
 //! brings what root alone can have: the file's text, and sockets that listen where only root may.
 
-use super::spawn::{Listener, Part};
+use super::spawn::{Listener, SecretFile};
 use super::supervise;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -16,8 +16,8 @@ pub const SOCKETS_MAX: usize = 256;
 pub enum Brought {
     /// A socket that listens comes with this.
     Socket(Listener, SocketAddr),
-    /// A file comes with this, open for reading: a part of a certificate, by its place in the configuration.
-    File(u16, Part),
+    /// A file comes with this, open for reading.
+    File(SecretFile),
     /// The next piece of the configuration stands in the tail.
     Text,
     /// That was all of it.

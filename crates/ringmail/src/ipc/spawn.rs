@@ -13,6 +13,8 @@ use std::path::PathBuf;
 pub enum Role {
     /// Answers the administrator on the control socket.
     Admin,
+    /// Says whether a password is right.
+    Auth,
     /// Has the private keys, and signs.
     Keys,
     /// Puts mail into mailboxes and hands it over by LMTP.
@@ -23,32 +25,42 @@ pub enum Role {
     Queue,
     /// Talks to next hops.
     Relay,
-    /// Talks to SMTP clients.
+    /// Talks to other hosts, as an SMTP server.
     Smtpd,
+    /// Talks to our users' programs, as an SMTP server: the program is smtpd's.
+    Submission,
 }
 
 impl Role {
     /// Those that a supervisor starts, in this order.
-    pub const ALL: [Role; 7] = [
+    pub const ALL: [Role; 9] = [
         Role::Queue,
         Role::Policy,
         Role::Keys,
+        Role::Auth,
         Role::Local,
         Role::Relay,
         Role::Admin,
         Role::Smtpd,
+        Role::Submission,
     ];
+    /// Those that are handed files with secrets.
+    pub const FILED: [Role; 2] = [Role::Keys, Role::Auth];
+    /// Those that talk to SMTP clients.
+    pub const SERVERS: [Role; 2] = [Role::Smtpd, Role::Submission];
 
     /// Its name in the log, in `ps` and on the command line.
     pub const fn name(self) -> &'static str {
         match self {
             Role::Admin => "admin",
+            Role::Auth => "auth",
             Role::Keys => "keys",
             Role::Local => "local",
             Role::Policy => "policy",
             Role::Queue => "queue",
             Role::Relay => "relay",
             Role::Smtpd => "smtpd",
+            Role::Submission => "submission",
         }
     }
 
@@ -79,18 +91,35 @@ pub enum Arrow {
     Judge,
     /// smtpd asks keys.
     Sign,
+    /// relay asks keys.
+    Login,
+    /// submission asks auth.
+    Check,
+    /// submission asks queue, as smtpd does.
+    AcceptSubmitted,
+    /// submission asks policy, as smtpd does.
+    JudgeSubmitted,
+    /// submission asks keys, as smtpd does.
+    SignSubmission,
 }
 
 impl Arrow {
     /// All of them: with the ends below, the access matrix.
-    pub const ALL: [Arrow; 6] = [
+    pub const ALL: [Arrow; 11] = [
         Arrow::Accept,
         Arrow::Control,
         Arrow::DeliverLocal,
         Arrow::DeliverRelay,
         Arrow::Judge,
         Arrow::Sign,
+        Arrow::Login,
+        Arrow::Check,
+        Arrow::AcceptSubmitted,
+        Arrow::JudgeSubmitted,
+        Arrow::SignSubmission,
     ];
+    /// Those over which keys says which certificates there are.
+    pub const SIGN: [Arrow; 2] = [Arrow::Sign, Arrow::SignSubmission];
 
     /// Who asks and who answers.
     pub const fn ends(self) -> (Role, Role) {
@@ -101,6 +130,11 @@ impl Arrow {
             Arrow::DeliverRelay => (Role::Queue, Role::Relay),
             Arrow::Judge => (Role::Smtpd, Role::Policy),
             Arrow::Sign => (Role::Smtpd, Role::Keys),
+            Arrow::Login => (Role::Relay, Role::Keys),
+            Arrow::Check => (Role::Submission, Role::Auth),
+            Arrow::AcceptSubmitted => (Role::Submission, Role::Queue),
+            Arrow::JudgeSubmitted => (Role::Submission, Role::Policy),
+            Arrow::SignSubmission => (Role::Submission, Role::Keys),
         }
     }
 }
@@ -112,8 +146,43 @@ pub enum Listener {
     Control,
     /// Mail from other hosts.
     Mx,
-    /// Mail from our own users.
+    /// Mail from our own users, who say STARTTLS.
     Submission,
+    /// Mail from our own users, under TLS at once (RFC 8314 §3.3).
+    Submissions,
+}
+
+impl Listener {
+    /// Who accepts on it.
+    pub const fn role(self) -> Role {
+        match self {
+            Listener::Control => Role::Admin,
+            Listener::Mx => Role::Smtpd,
+            Listener::Submission | Listener::Submissions => Role::Submission,
+        }
+    }
+}
+
+/// Which two share a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Share {
+    /// policy, which seals transactions by it, and queue.
+    Transactions,
+    /// auth, which signs tickets by it, and policy.
+    Tickets,
+}
+
+impl Share {
+    /// All of them.
+    pub const ALL: [Share; 2] = [Share::Transactions, Share::Tickets];
+
+    /// The two.
+    pub const fn ends(self) -> [Role; 2] {
+        match self {
+            Share::Transactions => [Role::Policy, Role::Queue],
+            Share::Tickets => [Role::Auth, Role::Policy],
+        }
+    }
 }
 
 /// Which situation the configuration is read for.
@@ -153,6 +222,27 @@ pub enum Part {
     Key,
 }
 
+/// What a file with a secret is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SecretFile {
+    /// A part of this certificate, by its place in the configuration.
+    Certificate(u16, Part),
+    /// The password at the smart host.
+    RelayPassword,
+    /// The hashes of our users' passwords.
+    Passwords,
+}
+
+impl SecretFile {
+    /// Who is given it.
+    pub const fn role(self) -> Role {
+        match self {
+            SecretFile::Certificate(..) | SecretFile::RelayPassword => Role::Keys,
+            SecretFile::Passwords => Role::Auth,
+        }
+    }
+}
+
 /// What the supervisor tells a role. Descriptors come with the record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ToRole {
@@ -170,19 +260,14 @@ pub enum ToRole {
         /// with less.
         walls: Vec<Layer>,
     },
-    /// What policy seals by and queue opens by, from now on; nobody else is told.
-    Key(Key),
+    /// What the one vouches by and the other believes by, from now on; nobody else is told.
+    Key(Share, Key),
     /// One end of an arrow comes with this; an older end of the same arrow is void.
     Arrow(Arrow),
     /// A listening socket comes with this.
     Listener(Listener),
-    /// To keys: a file comes with this, open for reading. Those that came before the last orders are void.
-    File {
-        /// Of which certificate, in the order of the configuration.
-        certificate: u16,
-        /// Which of its files.
-        part: Part,
-    },
+    /// To keys and auth: a file comes with this, open for reading. Those that came before the last orders are void.
+    File(SecretFile),
     /// One end of the log comes with this: to admin the one that this source's lines come out of, to every other
     /// role the one that its own go into. An older end is void.
     Log(Source),
@@ -229,7 +314,7 @@ pub enum FromRole {
         question: Question,
     },
     /// It cannot go on, and starting it again would not help: the service ends. queue's word, before it serves, and that of
-    /// keys when the service starts; nobody else's.
+    /// keys and auth when the service starts; nobody else's.
     Hopeless(String),
     /// Its walls are closed, before it hears anything but its first orders.
     Confined {
@@ -244,7 +329,7 @@ pub enum FromRole {
     /// its form is fixed: the octet [`FromRole::TRAPPED`] and the number's octets, the lowest first. It is a hint
     /// for the log: whoever has taken a role over can say it too.
     Trapped([u8; 4]),
-    /// keys: the files that came are of no use, for this reason; it goes on with those that it had.
+    /// keys, auth: the files that came are of no use, for this reason; it goes on with those that it had.
     Refuses(String),
     /// The answer to [`ToRole::Watch`].
     Awake,
@@ -255,6 +340,11 @@ pub enum FromRole {
         token: u64,
         /// His name.
         user: String,
+    },
+    /// local: the process that came of this call is not needed any more. It ends by itself, or is ended.
+    LetsGo {
+        /// Of the call.
+        token: u64,
     },
 }
 

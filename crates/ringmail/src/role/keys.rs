@@ -1,18 +1,20 @@
-//! keys: has the private keys, and signs with them what a TLS handshake needs signed.
+//! keys: has the private keys, and signs with them what a TLS handshake needs signed; and the password at the smart host.
 //!
 //! Trusts the supervisor for the files. May touch its arrows and nothing else: the files are handed to it open. If it is
-//! taken over, our TLS names can be claimed by whoever has it; no mail is in its reach.
+//! taken over, our TLS names can be claimed by whoever has it, and our login used; no mail is in its reach.
 
+mod login;
 mod rate;
 mod transcript;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::drive::arrow;
 use crate::drive::birth::Birth;
 use crate::drive::certificate::{self, Identity};
 use crate::event::{self, Event};
 use crate::ipc::sign::{Certificate, FromKeys, ToKeys};
-use crate::ipc::spawn::{Arrow, FromRole, Part, ToRole};
+use crate::ipc::spawn::{Arrow, FromRole, Part, SecretFile, ToRole};
+use login::Login;
 use rate::Rate;
 use rustls::SignatureScheme;
 use std::cell::RefCell;
@@ -47,16 +49,19 @@ pub async fn run(birth: Birth) -> io::Result<()> {
                     None => keys = Some(Keys::new(&config)),
                 }
             }
-            (ToRole::File { certificate, part }, Some(fd), Some(keys)) => {
-                keys.files.insert((certificate, part), fd.into());
+            (ToRole::File(what), Some(fd), Some(keys)) => {
+                keys.files.insert(what, fd.into());
             }
-            (ToRole::Arrow(Arrow::Sign), Some(fd), Some(keys)) => keys.open(fd),
+            (ToRole::Arrow(Arrow::Login), Some(fd), Some(keys)) => keys.open_login(fd),
+            (ToRole::Arrow(Arrow::Sign | Arrow::SignSubmission), Some(fd), Some(keys)) => {
+                keys.open(fd);
+            }
             (ToRole::Begin, None, Some(keys)) => {
                 let Err(why) = keys.load() else {
                     birth.tell(&FromRole::Ready);
                     continue;
                 };
-                event::say(&Event::CertificateRefused { cause: why.clone() });
+                let why = why.say();
                 if keys.loaded.is_none() {
                     birth.tell(&FromRole::Hopeless(why.clone()));
                     return Err(io::Error::other(why));
@@ -75,25 +80,49 @@ pub async fn run(birth: Birth) -> io::Result<()> {
 struct Keys {
     /// As the configuration names them.
     named: Vec<String>,
+    /// The login that it names.
+    named_login: Option<config::Login>,
     /// Files that came since the last orders.
-    files: BTreeMap<(u16, Part), File>,
+    files: BTreeMap<SecretFile, File>,
     /// What is signed with; nothing before the first beginning.
     loaded: Option<Rc<Vec<Identity>>>,
     /// Arrows that came before.
     waiting: Vec<OwnedFd>,
     rate: Rc<RefCell<Rate>>,
     refusals: Rc<RefCell<Refusals>>,
+    login: Rc<RefCell<Option<Login>>>,
+}
+
+/// Why files were not taken.
+enum Refused {
+    Certificate(String),
+    Password(String),
+}
+
+impl Refused {
+    /// Says it, and gives why.
+    fn say(self) -> String {
+        let (Refused::Certificate(why) | Refused::Password(why)) = &self;
+        let (why, cause) = (why.clone(), why.clone());
+        event::say(&match self {
+            Refused::Certificate(_) => Event::CertificateRefused { cause },
+            Refused::Password(_) => Event::PasswordRefused { cause },
+        });
+        why
+    }
 }
 
 impl Keys {
     fn new(config: &Config) -> Self {
         let mut keys = Self {
             named: Vec::new(),
+            named_login: None,
             files: BTreeMap::new(),
             loaded: None,
             waiting: Vec::new(),
             rate: Rc::new(RefCell::new(Rate::full(Instant::now()))),
             refusals: Rc::default(),
+            login: Rc::default(),
         };
         keys.reconfigure(config);
         keys
@@ -101,16 +130,20 @@ impl Keys {
 
     fn reconfigure(&mut self, config: &Config) {
         self.named = config.certs.iter().map(ToString::to_string).collect();
+        self.named_login.clone_from(&config.relay_login);
         self.files.clear();
     }
 
     /// Takes the files that came. Where one of them is of no use, what was loaded before stays, and the error says why.
-    fn load(&mut self) -> Result<(), String> {
+    fn load(&mut self) -> Result<(), Refused> {
         let files = std::mem::take(&mut self.files);
         let loaded: Result<Vec<Identity>, String> = (0..)
             .zip(&self.named)
             .map(|(number, name)| {
-                let file = |part| files.get(&(number, part)).ok_or("a file did not come");
+                let file = |part| {
+                    let what = SecretFile::Certificate(number, part);
+                    files.get(&what).ok_or("a file did not come")
+                };
                 let files = file(Part::Chain).and_then(|chain| Ok((chain, file(Part::Key)?)));
                 let identity = files
                     .map_err(str::to_owned)
@@ -118,7 +151,10 @@ impl Keys {
                 identity.map_err(|why| format!("cert \"{name}\": {why}"))
             })
             .collect();
-        let loaded = loaded?;
+        let loaded = loaded.map_err(Refused::Certificate)?;
+        let password = files.get(&SecretFile::RelayPassword);
+        let login = Login::load(self.named_login.as_ref(), password);
+        let login = login.map_err(Refused::Password)?;
         for (identity, name) in loaded.iter().zip(&self.named) {
             event::say(&Event::CertificateLoaded {
                 cert: name.clone(),
@@ -127,10 +163,16 @@ impl Keys {
             });
         }
         self.loaded = Some(Rc::new(loaded));
+        self.login.replace(login);
         for socket in std::mem::take(&mut self.waiting) {
             self.open(socket);
         }
         Ok(())
+    }
+
+    /// Serves relay with the login that is loaded when it asks.
+    fn open_login(&self, socket: OwnedFd) {
+        tokio::task::spawn_local(login::serve(Rc::clone(&self.login), socket));
     }
 
     /// Serves an arrow with what is loaded now: sessions that began with it go on with it.

@@ -35,7 +35,7 @@ struct Started {
 pub fn main() -> ExitCode {
     crate::event::speak_as("launch");
     sys::process::set_name("ringmail");
-    let Some(birth) = sys::process::take_birth_socket() else {
+    let Ok(Some(birth)) = sys::process::take_birth_socket() else {
         eprintln!("ringmail: launch is started by `ringmail run`, not by hand");
         return ExitCode::from(2);
     };
@@ -87,6 +87,7 @@ fn run(supervisor: &OwnedFd) -> io::Result<()> {
                         kill(whom, one);
                     }
                 }
+                Some((Ask::Watch, None)) => say(supervisor, Told::Awake)?,
                 Some(_) => return Err(io::Error::other("a record that launch cannot have")),
                 None => {
                     // They hear of the supervisor's end as we do. One that does not is ended.

@@ -20,7 +20,7 @@ use crate::ipc::deliver::Attempt;
 use crate::ipc::spawn::{Arrow, FromRole, Situation, ToRole};
 use couriers::Couriers;
 use mail::{Cause, Class, Destination, Detail, Ending, Host, LmtpSocket, Mailbox, Outcome, Status};
-use smtp::client::{Dialect, Message, Parameters};
+use smtp::client::{Dialect, Message, Parameters, Security};
 use std::borrow::Cow;
 use std::io;
 use std::rc::Rc;
@@ -195,6 +195,7 @@ async fn by_lmtp(
     let host = Host {
         name: Detail::new(&socket.to_string()),
         ip: None,
+        tls: Detail::default(),
     };
     let (numbers, forward_paths): (Vec<u32>, Vec<Mailbox>) = attempt.recipients.into_iter().unzip();
     let connecting = tokio::time::timeout(CONNECT_WAIT, shared.mailboxes.connect(socket)).await;
@@ -203,6 +204,8 @@ async fn by_lmtp(
             let parameters = Parameters {
                 hostname: (*shared.config.hostname).into(),
                 dialect: Dialect::Lmtp,
+                security: Security::AsItIs,
+                login: false,
             };
             let mut connection = Connection::new(stream, host.clone(), parameters, shared.clock);
             let message = Message {
@@ -223,6 +226,12 @@ async fn by_lmtp(
             match went {
                 Went::Outcomes(outcomes) => outcomes,
                 Went::Unusable(cause) => vec![Outcome::Deferred(cause).into(); numbers.len()],
+                // Nobody wants it here.
+                Went::Unshaken(error) => {
+                    let text = "no TLS came to be with the mailbox server";
+                    let status = Status::new(Class::Transient, 7, 5);
+                    vec![deferred(status, text, &error.to_string()); numbers.len()]
+                }
             }
         }
         Err(error) => {

@@ -21,7 +21,7 @@ use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, ToQueue};
 use crate::ipc::control::{Answer, Request};
 use crate::ipc::deliver::{Attempt, Ended};
-use crate::ipc::spawn::{Arrow, FromRole, ToRole};
+use crate::ipc::spawn::{Arrow, FromRole, Share, ToRole};
 use crate::seal::Opener;
 use ::queue::{Content, Input, NewMessage, Output, Parameters, Queue};
 use intake::Intake;
@@ -266,7 +266,7 @@ impl Desk {
             Happened::Order(None | Some((ToRole::Stop, _))) => return Ok(false),
             Happened::Order(Some((ToRole::Begin, None))) => birth.tell(&FromRole::Ready),
             Happened::Order(Some((ToRole::Arrow(arrow), Some(fd)))) => self.new_arrow(arrow, fd)?,
-            Happened::Order(Some((ToRole::Key(key), None))) => {
+            Happened::Order(Some((ToRole::Key(Share::Transactions, key), None))) => {
                 self.opener = Some(Opener::new(&key));
             }
             Happened::Order(Some((ToRole::Log(_), Some(fd)))) => event::keep_through(fd),
@@ -320,7 +320,7 @@ impl Desk {
         let arrow = self.arrows;
         let happened = self.happened.clone();
         match which {
-            Arrow::Accept => {
+            Arrow::Accept | Arrow::AcceptSubmitted => {
                 let (sender, mut receiver): (_, Receiver<ToQueue>) = arrow::open(fd)?;
                 let _ = sender.say(&FromQueue::Room(self.room), &[], None);
                 self.clients.insert(
@@ -367,7 +367,12 @@ impl Desk {
                     let _ = happened.send(Happened::TransportGone { arrow, local });
                 });
             }
-            Arrow::Judge | Arrow::Sign => {
+            Arrow::Judge
+            | Arrow::JudgeSubmitted
+            | Arrow::Sign
+            | Arrow::SignSubmission
+            | Arrow::Login
+            | Arrow::Check => {
                 return Err(io::Error::other("an arrow that queue cannot have"));
             }
             Arrow::Control => {

@@ -1,50 +1,55 @@
-//! relay: hands mail to next hops over SMTP.
+//! relay: hands mail to next hops over SMTP, under TLS where they offer it (`security`).
 //!
 //! Trusts queue for what it is asked, next hops and DNS for nothing. May touch the network and the messages
 //! that it was handed. If it is taken over, those messages can be read and their outcomes forged; the
 //! spool and mailboxes are out of its reach.
+
+mod kept;
+mod security;
 
 use crate::config::Config;
 use crate::drive::birth::Birth;
 use crate::drive::client::{Connection, Source, Went};
 use crate::drive::clock::Clock;
 use crate::drive::edge::{Network, NoAnswer};
+use crate::drive::login::Logins;
+use crate::drive::tls::client::{Clients, Exchange, is_of_the_certificate};
+use crate::drive::tls::roots::Roots;
 use crate::drive::under_way::UnderWay;
+use crate::drive::ungreeted::{Turn, Ungreeted};
 use crate::drive::{arrow, attempts};
 use crate::event::{self, Event};
 use crate::ipc::deliver::Attempt;
 use crate::ipc::spawn::{Arrow, FromRole, ToRole};
+use kept::Kept;
 use mail::{
     Cause, Class, Destination, Detail, Domain, Ending, Host, Mailbox, Outcome, QueueId, Status,
 };
-use policy::{MxOrder, Onward, Ourselves, mx_order};
+use policy::{MxOrder, Onward, Ourselves, Tls, mx_order};
+use security::{Level, SmallHellos};
 use smtp::client::{Dialect, Message, Parameters};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::Notify;
-use tokio::time::Instant;
 
 /// How long one address may take to accept a connection; the next is tried then.
 const CONNECT_WAIT: Duration = Duration::from_secs(30);
 /// Addresses tried in one attempt, and hosts of one preference whose addresses are asked for.
 const ADDRESSES_MAX: usize = 10;
-/// How long a connection is kept for the next message to the same destination.
-const IDLE_KEEP: Duration = Duration::from_secs(5);
-/// Connections kept for one destination.
-const IDLE_MAX: usize = 20;
 
 struct Shared {
     config: Config,
     clock: Clock,
     way: RefCell<Way>,
-    idle: RefCell<BTreeMap<Destination, Vec<(Instant, Connection)>>>,
-    /// A connection was kept.
-    kept: Notify,
+    tls: Clients,
+    small_hellos: RefCell<SmallHellos>,
+    ungreeted: Ungreeted,
+    logins: Rc<Logins>,
+    kept: Kept,
 }
 
 /// The way out, as the configuration has it now.
@@ -54,6 +59,10 @@ struct Way {
     port: u16,
     /// Where we listen ourselves.
     listeners: Vec<SocketAddr>,
+    /// Domains whose hosts are verified.
+    verify: BTreeSet<Domain>,
+    /// The smart host that we log in at: no other hears the password, whatever queue asks for.
+    login_at: Option<Destination>,
 }
 
 impl Shared {
@@ -66,17 +75,20 @@ impl Shared {
     }
 }
 
-/// The role's story. `network` makes the edge once the configuration is known.
+/// The role's story. `network` makes the edge once the configuration is known; `roots` vouch for hosts that are verified.
 pub async fn run(
     birth: Birth,
     clock: Clock,
     network: impl Fn(&Config) -> io::Result<Rc<dyn Network>>,
+    roots: &Roots,
 ) -> io::Result<()> {
     let way = |config: &Config| -> io::Result<_> {
         Ok(Way {
             network: network(config)?,
             port: config.dns.smtp_port(),
             listeners: config.listen.all(),
+            verify: config.tls.verify.clone(),
+            login_at: config.login_at().map(|(host, _)| host),
         })
     };
     let mut shared: Option<Rc<Shared>> = None;
@@ -95,18 +107,25 @@ pub async fn run(
             ) => {
                 let config = crate::config::of_role(&configuration, &path, situation)?;
                 if let Some(shared) = known {
-                    // Name servers, their port and our listeners are all of it that can change while relay lives.
+                    // Name servers, their port, our listeners and who is verified are all of it that can change while relay
+                    // lives. Connections that are kept were made by what was demanded before.
                     shared.way.replace(way(&config)?);
+                    shared.kept.end_all();
+                    shared.logins.set_refused(false);
                     continue;
                 }
                 let new = Rc::new(Shared {
                     way: RefCell::new(way(&config)?),
+                    tls: Clients::new(roots)?,
+                    small_hellos: RefCell::default(),
+                    ungreeted: Ungreeted::default(),
+                    logins: Rc::default(),
                     config,
                     clock,
-                    idle: RefCell::default(),
-                    kept: Notify::new(),
+                    kept: Kept::default(),
                 });
-                tokio::task::spawn_local(close_idle(Rc::clone(&new)));
+                let kept = Rc::clone(&new);
+                tokio::task::spawn_local(async move { kept.kept.end_old().await });
                 shared = Some(new);
             }
             (ToRole::Log(_), Some(fd), _) => event::keep_through(fd),
@@ -120,6 +139,7 @@ pub async fn run(
                     move |what, source| attempt(Rc::clone(&shared), what, source),
                 ));
             }
+            (ToRole::Arrow(Arrow::Login), Some(fd), Some(shared)) => shared.logins.open(fd)?,
             (ToRole::Begin, None, Some(_)) => birth.tell(&FromRole::Ready),
             (ToRole::Stop, ..) => {
                 under_way.finish(attempts::STOP_WAIT).await;
@@ -174,16 +194,10 @@ impl Sending {
     /// Tries a kept connection, then each address of each host in turn.
     async fn run(&self) -> Result<Decided, Undecided> {
         let shared = &self.shared;
-        if let Some(connection) = take_idle(shared, &self.destination) {
-            let host = connection.host().clone();
-            match self.deliver(connection).await {
-                Went::Outcomes(outcomes) if !outcomes.iter().all(lost) => {
-                    return Ok((host, outcomes));
-                }
-                // As kept connections often are; a new one is made.
-                Went::Outcomes(_) => self.failed(&host, "the kept connection was lost"),
-                Went::Unusable(cause) => self.failed(&host, &words(&cause)),
-            }
+        if let Some(connection) = shared.kept.take(&self.destination)
+            && let Some(decided) = self.deliver_again(connection).await
+        {
+            return Ok(decided);
         }
         let found = hosts(shared, &self.destination).await;
         let (groups, port) = found.map_err(|outcome| (Host::default(), outcome))?;
@@ -206,24 +220,156 @@ impl Sending {
                 if tried > ADDRESSES_MAX {
                     return Err(last.unwrap_or_else(nobody));
                 }
-                last = Some((host.clone(), unreachable_now()));
-                let connection = match connect(shared, host.clone(), address).await {
-                    Ok(connection) => connection,
-                    Err(error) => {
-                        self.failed(&host, &error.to_string());
-                        continue;
-                    }
-                };
-                match self.deliver(connection).await {
-                    Went::Outcomes(outcomes) => return Ok((host, outcomes)),
-                    Went::Unusable(cause) => {
-                        self.failed(&host, &words(&cause));
-                        last = Some((host.clone(), Outcome::Deferred(cause)));
-                    }
+                match self.try_host(&host, address).await {
+                    Ok(decided) => return Ok(decided),
+                    Err(outcome) => last = Some((host, outcome)),
                 }
             }
         }
         Err(last.unwrap_or_else(nobody))
+    }
+
+    /// Sends over a connection that was kept. Those are lost as often as not; nothing is decided then.
+    async fn deliver_again(&self, connection: Connection) -> Option<Decided> {
+        let (host, went) = self.deliver(connection).await;
+        match went {
+            Went::Outcomes(outcomes) if !outcomes.iter().all(lost) => {
+                return Some((host, outcomes));
+            }
+            Went::Outcomes(_) => self.failed(&host, "the kept connection was lost"),
+            Went::Unusable(cause) => self.failed(&host, &words(&cause)),
+            Went::Unshaken(error) => self.failed(&host, &error.to_string()),
+        }
+        None
+    }
+
+    /// Waits until a connection may be made. Where one is free by then it is used instead.
+    async fn turn(&self, host: &Host, address: SocketAddr) -> Result<Next, Outcome> {
+        let shared = &self.shared;
+        loop {
+            let queue = match shared.ungreeted.turn(address) {
+                Ok(turn) => return Ok(Next::Connect(turn)),
+                Err(queue) => queue,
+            };
+            let Some(turn) = queue.wait().await else {
+                self.failed(host, "it does not greet those who connected");
+                return Err(unreachable_now());
+            };
+            let Some(connection) = shared.kept.take(&self.destination) else {
+                return Ok(Next::Connect(turn));
+            };
+            drop(turn);
+            if let Some(decided) = self.deliver_again(connection).await {
+                return Ok(Next::Decided(decided));
+            }
+        }
+    }
+
+    /// Tries one address of a host, under TLS first; why it is of no use is said.
+    async fn try_host(&self, host: &Host, address: SocketAddr) -> Result<Decided, Outcome> {
+        let shared = &self.shared;
+        let wanted = {
+            let way = shared.way.borrow();
+            Tls::of(&self.destination, host.name.as_str(), &way.verify)
+        };
+        let known = shared.small_hellos.borrow().has(address);
+        if self.logs_in() && shared.logins.is_refused() {
+            return Err(deferred(7, 0, "the login at the next hop was refused"));
+        }
+        let mut outcome = unreachable_now();
+        for level in security::levels(&wanted, known) {
+            let turn = match self.turn(host, address).await? {
+                Next::Connect(turn) => turn,
+                Next::Decided(decided) => return Ok(decided),
+            };
+            let went = match self.connect(host, address, &wanted, level).await {
+                Ok(connection) => self.deliver(connection.ungreeted(turn)).await,
+                Err(Unconnected::Unreachable(error)) => {
+                    self.failed(host, &error.to_string());
+                    return Err(unreachable_now());
+                }
+                Err(Unconnected::Unshaken(error)) => (host.clone(), Went::Unshaken(error)),
+            };
+            match went {
+                (host, Went::Outcomes(outcomes)) => {
+                    if level == Level::Tls(Exchange::Classic) && !known && host.has_tls() {
+                        shared.small_hellos.borrow_mut().add(address);
+                    }
+                    return Ok((host, outcomes));
+                }
+                (host, Went::Unusable(cause)) => {
+                    self.failed(&host, &words(&cause));
+                    return Err(Outcome::Deferred(cause));
+                }
+                (host, Went::Unshaken(error)) => {
+                    self.failed(&host, &format!("no TLS: {error}"));
+                    if wanted.verified.is_some() && is_of_the_certificate(&error) {
+                        return Err(deferred(
+                            7,
+                            5,
+                            "the certificate of the next hop is not its own",
+                        ));
+                    }
+                    outcome = deferred(7, 5, "no TLS came to be with the next hop");
+                }
+            }
+        }
+        Err(outcome)
+    }
+
+    /// Whether the host is the one that has to know us.
+    fn logs_in(&self) -> bool {
+        self.shared.way.borrow().login_at.as_ref() == Some(&self.destination)
+    }
+
+    /// Connects, and begins TLS where that comes first.
+    async fn connect(
+        &self,
+        host: &Host,
+        address: SocketAddr,
+        wanted: &Tls,
+        level: Level,
+    ) -> Result<Connection, Unconnected> {
+        let shared = &self.shared;
+        let login = self.logs_in();
+        if login && (wanted.verified.is_none() || level == Level::Clear) {
+            let why = io::Error::other("no login goes to a host that is not verified");
+            return Err(Unconnected::Unshaken(why));
+        }
+        let network = shared.network();
+        let connecting = tokio::time::timeout(CONNECT_WAIT, network.connect(address)).await;
+        let connecting = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let stream = connecting.map_err(Unconnected::Unreachable)?;
+        let parameters = Parameters {
+            hostname: (*shared.config.hostname).into(),
+            dialect: Dialect::Smtp,
+            security: security::security(wanted, level),
+            login,
+        };
+        let made = |stream| {
+            let made = Connection::new(stream, host.clone(), parameters, shared.clock);
+            made.with_login(Rc::clone(&shared.logins))
+        };
+        let connection = match level {
+            Level::Clear => made(stream),
+            Level::Tls(exchange) => {
+                let to = security::to(wanted, host.name.as_str(), address.ip());
+                let dialer = shared.tls.dialer(exchange, &to);
+                let dialer = dialer.map_err(Unconnected::Unshaken)?;
+                if wanted.at_once {
+                    let shaken = dialer.shake(stream).await;
+                    let (stream, agreed) = shaken.map_err(Unconnected::Unshaken)?;
+                    made(stream).under_tls(&agreed)
+                } else {
+                    made(stream).with_tls(dialer)
+                }
+            }
+        };
+        Ok(if policy::network::is_public(address.ip()) {
+            connection
+        } else {
+            connection.to_inner_host()
+        })
     }
 
     /// The addresses of hosts of one preference, each with its host.
@@ -238,6 +384,7 @@ impl Sending {
             let host = |ip| Host {
                 name: Detail::new(name),
                 ip,
+                tls: Detail::default(),
             };
             match self.shared.network().addresses(name).await {
                 Ok(addresses) => hosts.extend(
@@ -279,12 +426,15 @@ impl Sending {
         });
     }
 
-    /// Sends over one connection, and keeps it if it is still good.
-    async fn deliver(&self, mut connection: Connection) -> Went {
+    /// Sends over one connection, and keeps it if it is still good; the host as it is known then.
+    async fn deliver(&self, mut connection: Connection) -> (Host, Went) {
         let shared = &self.shared;
         let went = connection.deliver(self.message.clone(), &self.source).await;
+        let host = connection.host().clone();
+        if connection.is_login_refused() {
+            shared.logins.set_refused(true);
+        }
         if connection.is_unconverted() {
-            let host = connection.host();
             event::say(&Event::ContentPassed {
                 queue_id: self.queue_id,
                 host: host.name.to_string(),
@@ -292,17 +442,26 @@ impl Sending {
             });
         }
         if connection.is_usable() {
-            let mut idle = shared.idle.borrow_mut();
-            let kept = idle.entry(self.destination.clone()).or_default();
-            if kept.len() < IDLE_MAX {
-                kept.push((Instant::now(), connection));
-                shared.kept.notify_one();
-            } else {
-                tokio::task::spawn_local(connection.quit());
-            }
+            shared.kept.keep(&self.destination, connection);
         }
-        went
+        (host, went)
     }
+}
+
+/// What comes after a wait for one's turn.
+enum Next {
+    /// A connection may be made.
+    Connect(Turn),
+    /// Another connection took the message.
+    Decided(Decided),
+}
+
+/// Why there is no connection.
+enum Unconnected {
+    /// Nobody was there.
+    Unreachable(io::Error),
+    /// Somebody was, and no TLS came to be.
+    Unshaken(io::Error),
 }
 
 /// A cause as the log has it.
@@ -326,59 +485,13 @@ fn lost(ending: &Ending) -> bool {
     matches!(&ending.outcome, Outcome::Deferred(Cause::Ours(status, _)) if *status == Status::new(Class::Transient, 4, 2))
 }
 
-fn take_idle(shared: &Shared, destination: &Destination) -> Option<Connection> {
-    let mut idle = shared.idle.borrow_mut();
-    let kept = idle.get_mut(destination)?;
-    let connection = kept
-        .pop()
-        .filter(|(since, _)| since.elapsed() < IDLE_KEEP)
-        .map(|(_, c)| c);
-    if kept.is_empty() {
-        idle.remove(destination);
-    }
-    connection
-}
-
-/// Says QUIT on connections that nobody needed for a while. Sleeps while there are none.
-async fn close_idle(shared: Rc<Shared>) {
-    loop {
-        let oldest = {
-            let idle = shared.idle.borrow();
-            idle.values().flatten().map(|(since, _)| *since).min()
-        };
-        let Some(oldest) = oldest else {
-            shared.kept.notified().await;
-            continue;
-        };
-        tokio::time::sleep_until(oldest + IDLE_KEEP).await;
-        for connection in take_old(&shared) {
-            tokio::task::spawn_local(connection.quit());
-        }
-    }
-}
-
-/// The connections that were kept long enough.
-fn take_old(shared: &Shared) -> Vec<Connection> {
-    let mut idle = shared.idle.borrow_mut();
-    let mut old = Vec::new();
-    for kept in idle.values_mut() {
-        let (gone, stay): (Vec<_>, Vec<_>) = std::mem::take(kept)
-            .into_iter()
-            .partition(|(since, _)| since.elapsed() >= IDLE_KEEP);
-        *kept = stay;
-        old.extend(gone.into_iter().map(|(_, connection)| connection));
-    }
-    idle.retain(|_, kept| !kept.is_empty());
-    old
-}
-
 /// The hosts to try by preference, the best first, and their port.
 async fn hosts(
     shared: &Shared,
     destination: &Destination,
 ) -> Result<(Vec<Vec<String>>, u16), Outcome> {
     let domain = match destination {
-        Destination::SmartHost(host, port) => return Ok((vec![vec![host.to_string()]], *port)),
+        Destination::SmartHost(_, host, port) => return Ok((vec![vec![host.to_string()]], *port)),
         Destination::Mx(Domain::Ipv4(address)) => {
             return Ok((vec![vec![address.to_string()]], shared.port()));
         }
@@ -415,22 +528,6 @@ async fn hosts(
             Err(Outcome::Failed(Cause::Ours(status, Cow::Borrowed(text))))
         }
     }
-}
-
-async fn connect(shared: &Shared, host: Host, address: SocketAddr) -> io::Result<Connection> {
-    let network = shared.network();
-    let connecting = tokio::time::timeout(CONNECT_WAIT, network.connect(address)).await;
-    let stream = connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-    let parameters = Parameters {
-        hostname: (*shared.config.hostname).into(),
-        dialect: Dialect::Smtp,
-    };
-    let connection = Connection::new(stream, host, parameters, shared.clock);
-    Ok(if policy::network::is_public(address.ip()) {
-        connection
-    } else {
-        connection.to_inner_host()
-    })
 }
 
 fn unresolved(why: NoAnswer) -> Outcome {

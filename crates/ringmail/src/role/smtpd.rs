@@ -1,12 +1,15 @@
-//! smtpd: talks to SMTP clients.
+//! smtpd: talks to SMTP clients. Two processes are it: smtpd itself, which other hosts reach, and submission, which our
+//! users' programs reach. Only submission hears passwords, and only what it asks is judged as a user's.
 //!
 //! Trusts nobody. May touch the listeners it was given, the connections they accept, and its arrows to policy and
-//! queue. If it is taken over, the mail of its own sessions can be read and forged, and mail can be put into the
-//! queue for our own domains, or for anybody whom a client address that it claims may send to; the spool, other
-//! roles' files and keys are out of its reach.
+//! queue; submission has one to auth besides. If it is taken over, the mail of its own sessions can be read and forged,
+//! and mail can be put into the queue for our own domains, or for anybody whom a client address that it claims may send
+//! to; of submission, the passwords that are said to it can be read, and mail sent as those who logged in. The spool,
+//! other roles' files and keys are out of its reach.
 
 mod asking;
 mod body;
+mod crowd;
 mod desk;
 
 use crate::config::{Config, Limits};
@@ -17,12 +20,15 @@ use crate::drive::connection::{self, Setting, Stop};
 use crate::drive::edge::{Door, Doors, Stream};
 use crate::drive::tls::Tls;
 use crate::drive::under_way::UnderWay;
+use crate::event::paced::Paced;
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, ToQueue};
+use crate::ipc::check::{self, Checked};
 use crate::ipc::judge::{self, Judged};
-use crate::ipc::spawn::{Arrow, FromRole, Listener, ToRole};
+use crate::ipc::spawn::{Arrow, FromRole, Listener, Role, ToRole};
 use asking::{Asking, Awaited};
 use connection::Desk as _;
+use crowd::Crowd;
 use desk::Desk;
 use policy::Policy;
 use std::cell::{Cell, RefCell};
@@ -50,6 +56,8 @@ type Answered = (FromQueue, Option<OwnedFd>);
 /// What the configuration says to a session; one that goes on keeps what it began with.
 struct Settings {
     policy: Policy,
+    /// Whether users log in where they submit mail.
+    has_logins: bool,
     hostname: Rc<str>,
     limits: Limits,
 }
@@ -62,17 +70,22 @@ struct Shared {
     doors: RefCell<Vec<tokio::task::AbortHandle>>,
     queue: Asking<ToQueue, Answered>,
     policy: Asking<judge::Question, Judged>,
+    /// Of submission alone.
+    auth: Asking<check::Question, Checked>,
     /// What TLS is spoken with; nothing where there is no certificate.
     tls: RefCell<Option<Rc<Tls>>>,
     tokens: Cell<u64>,
     room: Cell<bool>,
     sessions: Rc<UnderWay>,
+    crowd: Rc<Crowd>,
+    /// Sessions that were refused at their start.
+    refused: Paced,
     /// Whether the service stops.
     stop: watch::Sender<Stop>,
 }
 
 /// The role's story: orders, arrows and listeners in; then sessions until it is told to stop.
-pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()> {
+pub async fn run(role: Role, birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()> {
     let mut shared: Option<Rc<Shared>> = None;
     while let Some((order, fd)) = birth.orders().await? {
         match (order, fd, &shared) {
@@ -89,21 +102,31 @@ pub async fn run(birth: Birth, clock: Clock, doors: &dyn Doors) -> io::Result<()
                 let config = crate::config::of_role(&configuration, &path, situation)?;
                 match known {
                     Some(shared) => shared.reconfigure(&config),
-                    None => shared = Some(Rc::new(Shared::new(&config, clock))),
+                    None => shared = Some(Rc::new(Shared::new(role, &config, clock))),
                 }
             }
-            (ToRole::Arrow(Arrow::Accept), Some(fd), Some(shared)) => {
+            (ToRole::Arrow(arrow), ..) if arrow.ends().0 != role => {
+                return Err(io::Error::other("an arrow of another role"));
+            }
+            (ToRole::Arrow(Arrow::Accept | Arrow::AcceptSubmitted), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
                 let number = shared.queue.begin(sender);
                 tokio::task::spawn_local(hear_queue(Rc::clone(shared), number, receiver));
             }
-            (ToRole::Arrow(Arrow::Judge), Some(fd), Some(shared)) => {
+            (ToRole::Arrow(Arrow::Judge | Arrow::JudgeSubmitted), Some(fd), Some(shared)) => {
                 let (sender, receiver) = arrow::open(fd)?;
                 let number = shared.policy.begin(sender);
                 tokio::task::spawn_local(hear_policy(Rc::clone(shared), number, receiver));
             }
-            (ToRole::Arrow(Arrow::Sign), Some(fd), Some(shared)) => shared.hear_keys(fd).await,
-            (ToRole::Listener(listener), Some(fd), Some(shared)) => {
+            (ToRole::Arrow(Arrow::Check), Some(fd), Some(shared)) => {
+                let (sender, receiver) = arrow::open(fd)?;
+                let number = shared.auth.begin(sender);
+                tokio::task::spawn_local(hear_auth(Rc::clone(shared), number, receiver));
+            }
+            (ToRole::Arrow(Arrow::Sign | Arrow::SignSubmission), Some(fd), Some(shared)) => {
+                shared.hear_keys(fd).await;
+            }
+            (ToRole::Listener(listener), Some(fd), Some(shared)) if listener.role() == role => {
                 let door = doors.open(fd)?;
                 let task = tokio::task::spawn_local(listen(Rc::clone(shared), door, listener));
                 shared.doors.borrow_mut().push(task.abort_handle());
@@ -125,6 +148,7 @@ impl Settings {
     fn new(config: &Config) -> Self {
         Self {
             policy: Policy::new(config.policy.clone()),
+            has_logins: config.has_logins(),
             hostname: config.hostname.clone().into(),
             limits: config.limits.clone(),
         }
@@ -132,17 +156,22 @@ impl Settings {
 }
 
 impl Shared {
-    fn new(config: &Config, clock: Clock) -> Self {
+    fn new(role: Role, config: &Config, clock: Clock) -> Self {
+        // Two processes name sessions: the ones are even, the others odd.
+        let first = clock.now_micros() & !1 | u64::from(role == Role::Submission);
         Self {
             settings: RefCell::new(Rc::new(Settings::new(config))),
             clock,
             doors: RefCell::default(),
             queue: Asking::new(),
             policy: Asking::new(),
+            auth: Asking::new(),
             tls: RefCell::default(),
-            tokens: Cell::new(clock.now_micros()),
+            tokens: Cell::new(first),
             room: Cell::new(true),
             sessions: Rc::default(),
+            crowd: Rc::default(),
+            refused: Paced::default(),
             stop: watch::Sender::new(Stop::No),
         }
     }
@@ -193,7 +222,7 @@ impl Shared {
     }
 
     fn token(&self) -> u64 {
-        self.tokens.set(self.tokens.get() + 1);
+        self.tokens.set(self.tokens.get() + 2);
         self.tokens.get()
     }
 
@@ -236,6 +265,14 @@ async fn hear_policy(shared: Rc<Shared>, number: u64, mut receiver: Receiver<Jud
     shared.policy.end(number);
 }
 
+async fn hear_auth(shared: Rc<Shared>, number: u64, mut receiver: Receiver<Checked>) {
+    while let Some(heard) = receiver.hear().await {
+        // The session may have ended meanwhile.
+        let _ = shared.auth.answer(heard.head.token, heard.head);
+    }
+    shared.auth.end(number);
+}
+
 async fn listen(shared: Rc<Shared>, door: Box<dyn Door>, kind: Listener) {
     loop {
         let (stream, peer) = match door.accept().await {
@@ -260,18 +297,36 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
     let _session = shared.sessions.one();
     let token = shared.token();
     let settings = Rc::clone(&shared.settings.borrow());
+    let is_ours = settings.policy.relays_for(peer);
+    let entered = shared.crowd.enter(token, peer, is_ours);
+    let place = Rc::clone(&entered.place);
     let tls = shared.tls.borrow().clone();
+    let needs_login = door != Listener::Mx && settings.has_logins;
     let setting = Setting {
-        parameters: connection::parameters(&settings.limits, tls.is_some()),
+        parameters: connection::parameters(&settings.limits, tls.is_some(), needs_login),
+        tls_at_once: door == Listener::Submissions,
         hostname: Rc::clone(&settings.hostname),
         tls,
         clock: shared.clock,
         token,
         stop: shared.stop.subscribe(),
+        place: Rc::clone(&place),
     };
-    let mut desk = Desk::new(Rc::clone(&shared), peer, door, token);
+    let mut desk = Desk::new(Rc::clone(&shared), peer, door, token, entered);
     let ended = connection::serve(stream, &setting, &mut desk).await;
     desk.discard();
+    if place.is_told() {
+        event::say(&Event::SessionCut {
+            session: mail::QueueId::from_u64(token),
+            peer_ip: peer.to_string(),
+            listener: desk.listener(),
+            rule: "limits.sessions",
+        });
+    }
+    if desk.is_refused() {
+        // It was said, or counted, as it came.
+        return;
+    }
     let helo = ended
         .ok()
         .and_then(|session| session.hello().map(|h| h.name.to_string()));
@@ -280,6 +335,7 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
         peer_ip: peer.to_string(),
         listener: desk.listener(),
         accepted: desk.messages(),
+        login: desk.login(),
         tls: desk.agreed(),
         helo: helo.unwrap_or_default(),
     });

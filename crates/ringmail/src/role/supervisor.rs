@@ -10,6 +10,7 @@ mod confinement;
 mod couriers;
 mod from_root;
 pub mod listeners;
+mod notices;
 mod nursery;
 mod reload;
 pub mod root;
@@ -20,7 +21,7 @@ mod watch;
 mod words;
 
 pub use listeners::Open;
-pub use nursery::Nursery;
+pub use nursery::{Launch, Nursery};
 pub use watch::WATCH_ROUND;
 
 use crate::config::Config;
@@ -33,9 +34,9 @@ use crate::ipc::supervise::{Answered, Question};
 use couriers::Couriers;
 use from_root::Brings;
 use mail::Time;
+use notices::Notices;
 use nursery::Born;
 use reload::{Asker, Reloading};
-use sd_notify::NotifyState;
 use secrets::Secret;
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -160,6 +161,7 @@ struct Supervisor {
     start: Start,
     listeners: Vec<Open>,
     secrets: Vec<Secret>,
+    notices: Notices,
     nursery: Nursery,
     couriers: Couriers,
     processes: BTreeMap<Role, Process>,
@@ -168,9 +170,9 @@ struct Supervisor {
     clock: Clock,
     began: Time,
     trial: Option<Trial>,
-    /// Files of keys that a reload replaced while there was no keys to try the others: until one has taken those.
+    /// Files that a reload replaced while somebody was missing to try the others: until those are taken.
     before: Option<Vec<Secret>>,
-    /// smtpd is joined with keys anew as soon as that serves.
+    /// The servers are joined with keys anew as soon as that serves.
     rejoin: bool,
     reloading: Option<Reloading>,
     rounds: Rounds,
@@ -244,6 +246,7 @@ pub async fn run(
         start,
         listeners,
         secrets,
+        notices: Notices::of_environment(),
         nursery,
         couriers: Couriers::default(),
         processes: Role::ALL.into_iter().map(|role| (role, idle())).collect(),
@@ -264,11 +267,8 @@ pub async fn run(
     if let Some(socket) = supervisor.nursery.socket()? {
         tokio::task::spawn_local(hear_launch(socket, supervisor.happened.clone()));
     }
-    let watchdog = sd_notify::watchdog_enabled().map(|longest| longest / 2);
     loop {
-        if watchdog.is_some() {
-            let _ = sd_notify::notify(&[NotifyState::Watchdog]);
-        }
+        supervisor.notices.go_on();
         if let Err(error) = supervisor.look_after_all() {
             supervisor.stop(&mut happens, &mut signals).await;
             return Err(error);
@@ -278,8 +278,7 @@ pub async fn run(
         supervisor.watch();
         supervisor.look_for_absent();
         let late = supervisor.end_late();
-        let watchdog = watchdog.map(|longest| Instant::now() + longest);
-        let others = [late, watchdog].into_iter().flatten();
+        let others = [late, supervisor.notices.next()].into_iter().flatten();
         let next = others.fold(supervisor.next(), Instant::min);
         tokio::select! {
             () = signals.told_to_stop() => break,
@@ -317,7 +316,10 @@ impl Supervisor {
         let trial = self.trial.as_ref().map(|t| t.deadline);
         let look = self.processes.values().any(|p| !p.absent.is_empty());
         let look = look.then(|| Instant::now() + ABSENT_LOOK);
-        let others = [births, answer, trial, look].into_iter().flatten();
+        let couriers = self.next_end_of_couriers();
+        let others = [births, answer, trial, look, couriers]
+            .into_iter()
+            .flatten();
         let round = self.rounds.next();
         others.fold(round, Instant::min)
     }
@@ -409,9 +411,9 @@ impl Supervisor {
     fn said(&mut self, role: Role, pid: u32, said: FromRole) -> Option<FromRole> {
         // A role that says so, or is trapped, ends at once, and may be buried before it is heard.
         if matches!(said, FromRole::Hopeless(_)) {
-            // Files of keys that are of no use stop a start. A service that goes on, goes on without TLS.
+            // Files that are of no use stop a start. A service that goes on, goes on without TLS, or logins.
             let ends = role == Role::Queue || !self.announced;
-            if role == Role::Keys && !ends {
+            if !ends {
                 self.fall_back();
             }
             return ends.then_some(said);
@@ -438,14 +440,13 @@ impl Supervisor {
             FromRole::Ready => {
                 process.begun = process.begun.saturating_sub(1);
                 (process.served, process.unanswered) = (true, 0);
-                if role == Role::Keys {
-                    self.before = None;
+                if Role::FILED.contains(&role) {
+                    self.files_are_taken();
                 }
                 let ready = |p: &Process| p.child.is_some() && p.serves();
                 if !self.announced && self.processes.values().all(ready) {
                     self.announced = true;
-                    // Without a service manager nobody is told.
-                    let _ = sd_notify::notify(&[NotifyState::Ready]);
+                    self.notices.ready();
                     // Who reads this may have gone, or be full; the service serves all the same.
                     let mut out = io::stdout().lock();
                     let _ = writeln!(out, "{}", self.start.ready).and_then(|()| out.flush());
@@ -469,11 +470,15 @@ impl Supervisor {
             }
             FromRole::Refuses(why) => {
                 process.begun = process.begun.saturating_sub(1);
-                self.refused(why);
+                self.refused(role, why);
                 None
             }
             FromRole::Calls { token, user } => {
                 self.call(pid, token, &user);
+                None
+            }
+            FromRole::LetsGo { token } => {
+                self.let_go(pid, token);
                 None
             }
             FromRole::Awake => {
@@ -486,19 +491,24 @@ impl Supervisor {
 
     /// Asks all roles to end; those that do not are ended. Who is told to stop once more waits for no content.
     async fn stop(&mut self, happens: &mut Receiver<Happened>, signals: &mut Signals) {
-        let _ = sd_notify::notify(&[NotifyState::Stopping]);
+        self.notices.stopping();
         // Who takes mail in goes first, and its sessions still find policy and queue; who keeps it goes last, so that
         // every answer finds its way; and admin when all of them are gone, so that their last events are kept.
         let in_order = Instant::now() + SESSIONS_STOP_WAIT;
-        self.tell(Role::Smtpd, &ToRole::Stop, None);
+        for role in Role::SERVERS {
+            self.tell(role, &ToRole::Stop, None);
+        }
         tokio::select! {
-            () = self.see_end(&[Role::Smtpd], happens, in_order) => {}
+            () = self.see_end(&Role::SERVERS, happens, in_order) => {}
             () = signals.told_to_stop() => {}
         }
-        self.tell(Role::Smtpd, &ToRole::Stop, None);
-        self.see_end(&[Role::Smtpd], happens, Instant::now() + STOP_WAIT)
+        for role in Role::SERVERS {
+            self.tell(role, &ToRole::Stop, None);
+        }
+        self.see_end(&Role::SERVERS, happens, Instant::now() + STOP_WAIT)
             .await;
         let order = [
+            Role::Auth,
             Role::Keys,
             Role::Policy,
             Role::Relay,

@@ -28,6 +28,7 @@ const DUTIES: &[(Role, &str)] = &[
     (Role::Queue, "write to the spool"),
     (Role::Queue, "very many descriptors"),
     (Role::Smtpd, "very many descriptors"),
+    (Role::Submission, "very many descriptors"),
     (Role::Local, "open a mailbox"),
     (Role::Local, "write to a mailbox"),
     (Role::Relay, "socket tcp"),
@@ -40,6 +41,9 @@ const DUTIES: &[(Role, &str)] = &[
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|word| word == "launch") {
+        return ringmail::role::launch::main();
+    }
     if arguments.get(1).is_some_and(|word| word == "role") {
         return role::be(&arguments[2..]);
     }
@@ -55,6 +59,12 @@ fn main() -> ExitCode {
             }
         }
         return ExitCode::SUCCESS;
+    }
+    if sys::sandbox::logs_to_a_file() {
+        eprintln!(
+            "the output is a plain file, and file sizes are not bounded then: let it go through a pipe"
+        );
+        return ExitCode::FAILURE;
     }
     let wanted: Vec<&String> = arguments[1..]
         .iter()

@@ -1,7 +1,7 @@
 //! One role, closed and then told to do an act: how it is started, and what it is when it runs.
 
 use super::outcome::{DONE, NOTHING, Outcome};
-use super::stand_ins::{launch, supervisor};
+use super::stand_ins::{launch, supervisor, watched};
 use ringmail::config::Config;
 use ringmail::confine::{Layer, Layers};
 use ringmail::drive::birth::Birth;
@@ -343,6 +343,7 @@ pub fn look_at_launch() -> Vec<String> {
 pub fn be(arguments: &[String]) -> ExitCode {
     match arguments {
         [name] if name == SUPERVISOR => return supervisor::be_supervisor(),
+        [name] if name == watched::WATCHED => return watched::be(),
         // Of a supervisor or of a launch, which name a role and no more.
         [name] => {
             return Role::from_name(name).map_or(ExitCode::from(NOTHING), be_one_of_a_service);
@@ -385,13 +386,21 @@ fn be_one_of_a_service(role: Role) -> ExitCode {
         return supervisor::be_role(role);
     }
     // Until the other end of its birth is closed.
-    let Some(birth) = sys::process::take_birth_socket() else {
+    let Ok(Some(birth)) = sys::process::take_birth_socket() else {
         return ExitCode::from(NOTHING);
     };
-    let mut watched = [PollFd::new(&birth, PollFlags::IN)];
-    match poll(&mut watched, None) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+    let mut octets = vec![0; ringmail::drive::birth::RECORD_OCTETS];
+    loop {
+        let mut watched = [PollFd::new(&birth, PollFlags::IN)];
+        if poll(&mut watched, None).is_err() {
+            return ExitCode::FAILURE;
+        }
+        match sys::socket::receive(&birth, &mut octets, &mut Vec::new()) {
+            Ok(0) => return ExitCode::SUCCESS,
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return ExitCode::SUCCESS,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! beyond what the arrow is for.
 
 mod admin;
+mod auth;
 mod events;
 mod hidden;
 mod keys;
@@ -13,6 +14,7 @@ mod queue;
 mod random;
 mod relay;
 pub mod supervisor;
+pub mod watched;
 
 use super::role::Place;
 use mail::Mailbox;
@@ -28,7 +30,7 @@ use sys::socket::{Kind, pair};
 pub type Look = fn() -> Vec<String>;
 
 /// The tests, by name.
-pub const TESTS: [(&str, Look); 10] = [
+pub const TESTS: [(&str, Look); 12] = [
     (
         "those_who_have_taken_over_smtpd_local_and_relay_get_nothing_from_queue",
         queue::look,
@@ -44,6 +46,10 @@ pub const TESTS: [(&str, Look); 10] = [
     (
         "who_has_taken_over_smtpd_gets_signatures_of_handshakes_from_keys_and_nothing_else",
         keys::look,
+    ),
+    (
+        "who_has_taken_over_submission_gets_no_login_from_auth_without_its_password",
+        auth::look,
     ),
     (
         "who_has_taken_over_queue_makes_relay_reach_no_port_but_its_own",
@@ -69,6 +75,7 @@ pub const TESTS: [(&str, Look); 10] = [
         "each_process_hides_and_makes_private_files_by_its_own_doing",
         hidden::look,
     ),
+    ("a_service_whose_launch_does_not_answer_ends", watched::look),
 ];
 
 /// How long a role may take to answer.

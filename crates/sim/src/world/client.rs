@@ -307,6 +307,8 @@ impl Session {
         }
         let go = match go {
             Some(go) => go,
+            // In chunks a bare LF is no flaw; what is flawed is left to DATA.
+            None if !letter.flawed && self.rng.coin() => return self.chunks(letter, sent).await,
             None => self.say("DATA").await?,
         };
         if !go.starts_with("354") {
@@ -314,10 +316,39 @@ impl Session {
         }
         self.send(&stuffed(&letter.content)).await?;
         self.send(b".\r").await?;
+        self.end(letter, sent, b"\n").await
+    }
+
+    /// Content by BDAT, RFC 3030.
+    async fn chunks(&mut self, letter: &Letter, sent: &mut Sent) -> Option<()> {
+        let mut rest = &letter.content[..];
+        loop {
+            let size = self.rng.below(rest.len() as u64 + 1);
+            // The rest at once where the choice is its second half: there are not many chunks.
+            let at = usize::try_from(size).unwrap_or(rest.len());
+            let at = if at * 2 > rest.len() { rest.len() } else { at };
+            let (chunk, after) = rest.split_at(at);
+            let last = if after.is_empty() { " LAST" } else { "" };
+            let mut wire = format!("BDAT {}{last}\r\n", chunk.len()).into_bytes();
+            wire.extend_from_slice(chunk);
+            if let (true, Some((octet, before))) = (after.is_empty(), wire.split_last()) {
+                self.send(before).await?;
+                return self.end(letter, sent, &[*octet]).await;
+            }
+            self.send(&wire).await?;
+            if !self.reply().await?.starts_with("250") {
+                return self.reset().await;
+            }
+            rest = after;
+        }
+    }
+
+    /// Sends the last octet of a content, and hears what became of it.
+    async fn end(&mut self, letter: &Letter, sent: &mut Sent, last: &[u8]) -> Option<()> {
         // With the last octet it may become the machine's.
         sent.ended = Ended::Unsure;
         self.clients.ledger.sent(&letter.id, sent.clone());
-        if !self.wire.send(b"\n", PATIENCE).await {
+        if !self.wire.send(last, PATIENCE).await {
             return None;
         }
         if self.trouble(40) {

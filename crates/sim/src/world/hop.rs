@@ -118,6 +118,9 @@ impl Session {
                 offers.push(offer);
             }
         }
+        if self.manner == Manner::Smtp && self.rng.one_in(3) {
+            offers.push("250-STARTTLS");
+        }
         offers.push("250 ENHANCEDSTATUSCODES");
         self.say(&offers.join("\r\n")).await
     }
@@ -149,10 +152,28 @@ impl Session {
                     self.say("250 2.0.0 ok").await?;
                 }
                 "NOOP" => self.say("250 2.0.0 ok").await?,
+                "STARTTLS" => self.start_tls().await?,
                 "QUIT" => return self.say("221 2.0.0 bye").await,
                 _ => self.say("500 5.5.2 what").await?,
             }
         }
+    }
+
+    /// Has TLS as servers have it that nobody looks after: not now, or in ways that no handshake comes of. Real TLS, whose
+    /// numbers are no seed's, is spoken elsewhere.
+    async fn start_tls(&mut self) -> Option<()> {
+        if self.hops.quiet.get() || self.rng.coin() {
+            return self.say("454 4.7.0 not now").await;
+        }
+        self.say("220 2.0.0 go ahead").await?;
+        match self.rng.below(4) {
+            0 => {}
+            1 => tokio::time::sleep(FOREVER).await,
+            // A fatal alert: no version of TLS that both have (RFC 8446 §6).
+            2 => _ = self.wire.send(&[21, 3, 1, 0, 2, 2, 70], PATIENCE).await,
+            _ => self.say("250 what").await?,
+        }
+        None
     }
 
     /// Cuts the connection, falls silent, or says 421.

@@ -11,7 +11,8 @@ use ringmail::drive::birth::Birth;
 use ringmail::drive::clock::Clock;
 use ringmail::drive::edge::Network;
 use ringmail::drive::maildir::Maildirs;
-use ringmail::ipc::spawn::{Arrow, Listener, Role, Situation, ToRole};
+use ringmail::drive::tls::roots::Roots;
+use ringmail::ipc::spawn::{Arrow, Listener, Role, Share, Situation, ToRole};
 use ringmail::role;
 use ringmail::seal::{KEY_OCTETS, Key};
 use std::cell::RefCell;
@@ -94,14 +95,19 @@ impl Machine {
         if missing.contains(&Role::Policy) || missing.contains(&Role::Queue) {
             let mut octets = [0; KEY_OCTETS];
             octets.fill_with(|| u8::try_from(self.rng.below(256)).unwrap_or(0));
-            self.tell(Role::Queue, &ToRole::Key(Key::new(octets)), None);
-            self.tell(Role::Policy, &ToRole::Key(Key::new(octets)), None);
+            for role in Share::Transactions.ends() {
+                self.tell(
+                    role,
+                    &ToRole::Key(Share::Transactions, Key::new(octets)),
+                    None,
+                );
+            }
         }
         for arrow in Arrow::ALL {
             let (asks, answers) = arrow.ends();
             // There is no TLS in this world: what clients and servers say is to be seen.
             let is_new = missing.contains(&asks) || missing.contains(&answers);
-            if !is_new || answers == Role::Keys {
+            if !is_new || answers == Role::Keys || asks == Role::Submission {
                 continue;
             }
             let (one, other) = sys::socket::pair(Kind::Stream).expect("a pair");
@@ -156,16 +162,17 @@ impl Machine {
                 let outside = Rc::clone(&self.outside);
                 let network = move |_: &_| Ok(Rc::clone(&outside) as Rc<dyn Network>);
                 set.spawn_local(async move {
-                    *end.borrow_mut() = Some(role::relay::run(birth, clock, network).await);
+                    *end.borrow_mut() =
+                        Some(role::relay::run(birth, clock, network, &Roots::default()).await);
                 });
             }
             Role::Smtpd => {
                 let doors = self.entrance.clone();
                 set.spawn_local(async move {
-                    *end.borrow_mut() = Some(role::smtpd::run(birth, clock, &doors).await);
+                    *end.borrow_mut() = Some(role::smtpd::run(role, birth, clock, &doors).await);
                 });
             }
-            Role::Admin | Role::Keys => {}
+            Role::Admin | Role::Auth | Role::Keys | Role::Submission => {}
         }
         let process = Process {
             set,

@@ -17,9 +17,21 @@ fn message(recipients: usize) -> Message {
 /// Lets a session for `recipients` run against a server that says `script`, in pieces of `cut` octets.
 /// Gives what was sent, with content as `(content)`, and how it ended for each recipient.
 fn run(dialect: Dialect, recipients: usize, script: &str, cut: usize) -> (String, Vec<String>) {
+    run_by(dialect, Security::AsItIs, recipients, script, cut)
+}
+
+fn run_by(
+    dialect: Dialect,
+    security: Security,
+    recipients: usize,
+    script: &str,
+    cut: usize,
+) -> (String, Vec<String>) {
     let parameters = Parameters {
         hostname: "me.test".into(),
         dialect,
+        security,
+        login: false,
     };
     let mut session = Session::new(parameters, NOW);
     let (mut pending, mut sent, mut ended) = (Vec::new(), String::new(), Vec::new());
@@ -51,6 +63,11 @@ fn run(dialect: Dialect, recipients: usize, script: &str, cut: usize) -> (String
                         Some(message) => session.send(message, NOW),
                         None => session.quit(NOW),
                     },
+                    Output::StartTls => {
+                        sent.push_str("(handshake)");
+                        session.secured(NOW);
+                    }
+                    Output::Login(answer) => panic!("nobody asked for a login: {answer:?}"),
                     Output::Unusable(cause) => ended.push(format!("unusable {}", cause.status())),
                     Output::Close => {}
                 }
@@ -71,6 +88,8 @@ fn content_that_a_server_did_not_offer_to_take_as_it_is_is_known() {
             let parameters = Parameters {
                 hostname: "me.test".into(),
                 dialect: Dialect::Smtp,
+                security: Security::AsItIs,
+                login: false,
             };
             let mut session = Session::new(parameters, NOW);
             let script = format!("220 x\r\n250-x\r\n250 {offer}\r\n");
@@ -94,6 +113,8 @@ fn what_took_a_message_is_told_with_its_words_and_each_recipient_of_lmtp_has_its
         let parameters = Parameters {
             hostname: "me.test".into(),
             dialect,
+            security: Security::AsItIs,
+            login: false,
         };
         let mut session = Session::new(parameters, NOW);
         let mut message = Some(message(2));
@@ -247,6 +268,8 @@ fn what_is_too_large_is_not_even_tried() {
         Parameters {
             hostname: "me".into(),
             dialect: Dialect::Smtp,
+            security: Security::AsItIs,
+            login: false,
         },
         NOW,
     );
@@ -271,6 +294,8 @@ fn content_that_is_sent_after_the_end_sets_no_timer() {
     let parameters = Parameters {
         hostname: "me".into(),
         dialect: Dialect::Smtp,
+        security: Security::AsItIs,
+        login: false,
     };
     let mut session = Session::new(parameters, NOW);
     session.receive(PIPELINING.as_bytes(), NOW);
@@ -289,6 +314,8 @@ fn a_silent_server_is_left_when_its_time_is_up() {
         Parameters {
             hostname: "me".into(),
             dialect: Dialect::Smtp,
+            security: Security::AsItIs,
+            login: false,
         },
         NOW,
     );
@@ -297,4 +324,106 @@ fn a_silent_server_is_left_when_its_time_is_up() {
     session.wake(NOW + limits::CLIENT_GREETING_WAIT);
     assert_eq!(session.poll(), Some(Output::Unusable(TIMED_OUT)));
     assert_eq!(session.poll(), Some(Output::Close));
+}
+
+const TLS: &str = "220 x\r\n250-x\r\n250-SIZE 5\r\n250 STARTTLS\r\n";
+
+fn under_tls(security: Security, script: &str, cut: usize) -> (String, Vec<String>) {
+    run_by(Dialect::Smtp, security, 1, script, cut)
+}
+
+#[test]
+fn tls_is_begun_where_it_is_offered_and_what_was_offered_in_clear_is_forgotten() {
+    let script = format!(
+        "{TLS}220 go\r\n|250-x\r\n250 STARTTLS\r\n|250 a\r\n|250 b\r\n|354 c\r\n|250 d\r\n"
+    );
+    for security in [Security::Offered, Security::Demanded] {
+        // What comes at once with the 220 is not a server's that speaks TLS: it is cut between.
+        let (mut sent, mut ended) = (String::new(), Vec::new());
+        let parameters = Parameters {
+            hostname: "me.test".into(),
+            dialect: Dialect::Smtp,
+            security,
+            login: false,
+        };
+        let mut session = Session::new(parameters, NOW);
+        let mut message = Some(message(1));
+        for piece in script.split('|') {
+            assert_eq!(session.receive(piece.as_bytes(), NOW), piece.len());
+            sent.push_str(std::str::from_utf8(&std::mem::take(session.wire())).unwrap());
+            while let Some(output) = session.poll() {
+                match output {
+                    Output::StartTls => {
+                        assert!(session.wire().is_empty());
+                        session.secured(NOW);
+                    }
+                    Output::Idle => {
+                        if let Some(message) = message.take() {
+                            session.send(message, NOW);
+                        }
+                    }
+                    Output::Content => session.content_sent(NOW),
+                    Output::Outcomes(outcomes) => ended.extend(outcomes.iter().map(short)),
+                    other => panic!("{other:?}"),
+                }
+                sent.push_str(std::str::from_utf8(&std::mem::take(session.wire())).unwrap());
+            }
+        }
+        // The size was the word of somebody between.
+        let wanted = "EHLO me.test|STARTTLS|EHLO me.test|MAIL FROM:<a@b.c>|RCPT TO:<r0@b.c>|DATA|";
+        assert_eq!(sent.replace("\r\n", "|"), wanted);
+        assert_eq!(ended, ["delivered"]);
+    }
+}
+
+#[test]
+fn what_is_said_behind_the_220_of_starttls_ends_the_session() {
+    for security in [Security::Offered, Security::Demanded] {
+        let script = format!("{TLS}220 go\r\n250-x\r\n250 injected\r\n");
+        let (sent, ended) = under_tls(security, &script, script.len());
+        assert_eq!(sent, "EHLO me.test|STARTTLS|");
+        assert_eq!(ended, ["unusable 4.5.0"]);
+    }
+}
+
+#[test]
+fn without_tls_mail_goes_in_clear_or_not_at_all() {
+    let clear = "220 x\r\n250 x\r\n250 a\r\n250 b\r\n354 c\r\n250 d\r\n";
+    let refused = format!("{TLS}454 4.7.0 no\r\n250 a\r\n250 b\r\n354 c\r\n250 d\r\n");
+    let old = "220 x\r\n502 x\r\n250 x\r\n250 a\r\n250 b\r\n354 c\r\n250 d\r\n";
+    for script in [clear, &refused.replace("SIZE 5", "SIZE"), old] {
+        let (sent, ended) = under_tls(Security::Offered, script, 1);
+        assert!(sent.contains("MAIL FROM"), "{sent}");
+        assert_eq!(ended, ["delivered"]);
+        let (sent, ended) = under_tls(Security::Demanded, script, 1);
+        assert!(
+            !sent.contains("MAIL FROM") && sent.ends_with("QUIT|"),
+            "{sent}"
+        );
+        let wanted = if script == clear || script == old {
+            "4.7.4"
+        } else {
+            "4.7.0"
+        };
+        assert_eq!(ended, [format!("unusable {wanted}")]);
+    }
+}
+
+#[test]
+fn a_server_has_greeted_when_its_greeting_is_whole() {
+    let parameters = Parameters {
+        hostname: "me.test".into(),
+        dialect: Dialect::Smtp,
+        security: Security::AsItIs,
+        login: false,
+    };
+    let mut session = Session::new(parameters, NOW);
+    for (said, greeted) in [
+        ("2", false),
+        ("220-x\r\n", false),
+        ("220-y\r\n220 z\r\n", true),
+    ] {
+        session.receive(said.as_bytes(), NOW);
+        assert_eq!(session.is_greeted(), greeted, "{said}");
+    }
 }

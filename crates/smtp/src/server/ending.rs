@@ -12,7 +12,11 @@ impl Session {
         }
         let open = matches!(
             self.state,
-            State::Connecting | State::Opening(_) | State::Committing(_) | State::Securing
+            State::Connecting
+                | State::Opening(_)
+                | State::Committing(_)
+                | State::Securing
+                | State::LoggingIn(_)
         );
         self.end(if open || self.asked > 0 {
             replies::NO_ANSWER
@@ -28,7 +32,7 @@ impl Session {
     pub fn stop(&mut self, now: Time) {
         self.stopping = true;
         self.stop_if_told();
-        if self.wants_content() {
+        if self.content_is_under_way() {
             self.wake_at = self.wake_at.min(now + self.patience());
         }
     }
@@ -36,10 +40,19 @@ impl Session {
     /// Ends the session as the service stops and waits no longer. An answer that is awaited is still given.
     pub fn cut(&mut self) {
         self.stopping = true;
-        if self.wants_content() {
+        if self.content_is_under_way() {
             self.end(replies::SHUTTING_DOWN);
         }
         self.stop_if_told();
+    }
+
+    /// Ends the session to make room for others; whether it does. One that is being answered stays until it was.
+    pub fn make_room(&mut self) -> bool {
+        let is_answered = matches!(self.state, State::Committing(_)) || self.asked > 0;
+        if !is_answered {
+            self.end(replies::SHUTTING_DOWN);
+        }
+        !is_answered
     }
 
     /// How long the peer may say nothing.
@@ -51,11 +64,14 @@ impl Session {
         }
     }
 
+    /// Whether the client is within a content, or between two chunks of one.
+    fn content_is_under_way(&self) -> bool {
+        self.wants_content() || matches!(self.state, State::BetweenChunks(..))
+    }
+
     pub(super) fn stop_if_told(&mut self) {
-        let goes_on = matches!(
-            self.state,
-            State::Content(..) | State::Committing(_) | State::Securing
-        );
+        let goes_on = self.content_is_under_way()
+            || matches!(self.state, State::Committing(_) | State::Securing);
         if self.stopping && !goes_on {
             self.end(replies::SHUTTING_DOWN);
         }

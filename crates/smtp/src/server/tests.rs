@@ -1,5 +1,8 @@
 //! Dialogs with the session brain: every question is answered on the spot, by address.
 
+mod chunks;
+mod login;
+
 use super::*;
 use mail::Public;
 
@@ -11,6 +14,7 @@ fn talk(input: &[u8], cut: usize) -> (String, Vec<Vec<u8>>) {
         recipients_max: 3,
         errors_max: 6,
         start_tls: true,
+        needs_login: false,
     };
     let mut session = Session::new(parameters, now);
     let (mut said, mut stored) = (Vec::new(), Vec::new());
@@ -43,6 +47,7 @@ fn drive(
             Output::Reply(reply) => reply.write(Public::Nothing, said),
             Output::Extensions => session.offer("mx.test").write(said),
             Output::Ask(question) => asked.push(question),
+            Output::ContentBegins => {}
             Output::DiscardContent => content.clear(),
             Output::StartTls => session.secured(now),
             Output::Close => said.extend_from_slice(b"(closed)\r\n"),
@@ -67,7 +72,9 @@ fn drive(
                 stored.push(std::mem::take(content));
                 Answer::Accept
             }
-            Question::Connect | Question::Mail | Question::StartTls => Answer::Accept,
+            Question::Connect | Question::Mail | Question::StartTls | Question::Login => {
+                Answer::Accept
+            }
         };
         session.answer(answer, now);
     }
@@ -211,4 +218,38 @@ fn after_the_handshake_the_session_begins_anew() {
 fn nothing_may_stand_behind_starttls() {
     let (said, _) = talk(b"EHLO a\r\nSTARTTLS\r\nMAIL FROM:<>\r\n", usize::MAX);
     assert!(said.ends_with("before its reply\r\n(closed)\r\n"), "{said}");
+}
+
+/// What stands behind a line that is no command, and brings octets that somebody else wrote, is not read, however long that
+/// line is.
+#[test]
+fn nothing_behind_a_chunk_of_no_size_or_a_request_of_another_protocol_is_obeyed() {
+    let mail = "HELO a.test\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<x@b.c>\r\nDATA\r\nsmuggled\r\n.\r\n";
+    let long = "0".repeat(5000);
+    let blanks = " ".repeat(5000);
+    for (line, code) in [
+        (format!("BDAT {long}88 LAST"), "501 "),
+        (format!("bdat{blanks}88 LAST"), "501 "),
+        (format!("BDAT 88 LAST{blanks}"), "501 "),
+        (format!("POST /{long} HTTP/1.1"), "421 "),
+        (format!("get{blanks}/ HTTP/1.1"), "421 "),
+        ("POST /\u{e4} HTTP/1.1".into(), "421 "),
+        ("post / http/1.1".into(), "421 "),
+        ("GET /".into(), "421 "),
+        ("GET / HTTP/1.1 x".into(), "421 "),
+        ("GET / HTTP/1.1\nHost: x".into(), "421 "),
+        ("OPTIONS rtsp://x/ RTSP/1.0".into(), "421 "),
+        ("REGISTER sip:x SIP/2.0".into(), "421 "),
+    ] {
+        for cut in [1, 700, 4096, 100_000] {
+            let (said, stored) = talk(format!("{line}\r\n{mail}").as_bytes(), cut);
+            let last = said.lines().nth(1).unwrap_or_default();
+            let shown: String = line.chars().take(30).collect();
+            assert!(last.starts_with(code), "{shown}: {said}");
+            assert!(
+                said.ends_with("(closed)\r\n") && stored.is_empty(),
+                "{shown}: {said}"
+            );
+        }
+    }
 }

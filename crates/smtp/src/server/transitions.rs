@@ -1,8 +1,11 @@
 //! Every state meets everything that may come: the table `transitions.txt` is under review, and every reply in it is
 //! one that RFC 5321 §4.3.2 knows for the command.
 
+mod coming;
+
 use super::*;
 use crate::table::{self, Row};
+use coming::{COMING, Comes, NEVER};
 
 const NOW: Time = Time::from_secs(1000);
 const RECIPIENTS_MAX: usize = 2;
@@ -12,12 +15,13 @@ const HEAD: &str = "\
 What the server's side of a session does in each state with each thing that may come.
 Below each state: what it says or asks, the state then where it is another, and what leads to it.
 `waits`: the line stays unread until the open question is answered. `!`: counts as an error; the last one that
-is allowed ends the session. Recipients: accepted so far, of at most two here.";
+is allowed ends the session. Recipients: accepted so far, of at most two here. Where a login is needed, and where there
+was one, the state says so.";
 
 /// How each state is reached.
 type Reach = (&'static str, fn(&mut Desk));
 
-const STATES: [Reach; 17] = [
+const STATES: [Reach; 38] = [
     ("connecting", |_| {}),
     ("unwanted", |d| d.answer(Answer::Refuse(NEVER))),
     ("greeted", Desk::greeted),
@@ -42,6 +46,16 @@ const STATES: [Reach; 17] = [
     }),
     ("open, 2 recipients", |d| d.recipients(2)),
     ("content", Desk::content),
+    ("chunk, 2 left", |d| d.chunk("BDAT 3")),
+    ("between chunks", |d| d.chunk("BDAT 1")),
+    ("refused chunk, 2 left", |d| {
+        d.open();
+        d.hear_raw(b"BDAT 3\r\nx");
+    }),
+    ("failed", |d| {
+        d.open();
+        d.hear("BDAT 0");
+    }),
     ("committing", |d| {
         d.content();
         d.hear_raw(b".\r\n");
@@ -60,138 +74,115 @@ const STATES: [Reach; 17] = [
         d.content();
         d.session.stop(NOW);
     }),
+    ("chunk, 2 left, stopping", |d| {
+        d.chunk("BDAT 3");
+        d.session.stop(NOW);
+    }),
+    ("between chunks, stopping", |d| {
+        d.chunk("BDAT 1");
+        d.session.stop(NOW);
+    }),
+    ("refused chunk, 2 left, stopping", |d| {
+        d.open();
+        d.hear_raw(b"BDAT 3\r\nx");
+        d.session.stop(NOW);
+    }),
     ("closed", |d| {
         d.ready();
         d.hear("QUIT");
     }),
+    ("connecting, in clear, login needed", Desk::submission),
+    ("greeted, in clear, login needed", |d| {
+        d.submission();
+        d.greeted();
+    }),
+    ("ready (EHLO), in clear, login needed", |d| {
+        d.submission();
+        d.ready();
+    }),
+    ("securing, in clear, login needed", |d| {
+        d.submission();
+        d.ready();
+        d.hear("STARTTLS");
+    }),
+    ("secured, login needed", |d| {
+        d.submission();
+        d.ready();
+        d.hear("STARTTLS");
+        d.answer(Answer::Accept);
+        d.session.secured(NOW);
+    }),
+    ("connecting, login needed", Desk::under_tls),
+    ("ready (HELO), login needed", |d| {
+        d.under_tls();
+        d.greeted();
+        d.hear("HELO c.test");
+    }),
+    ("ready (EHLO), login needed", |d| {
+        d.under_tls();
+        d.ready();
+    }),
+    ("message of PLAIN awaited, login needed", |d| {
+        d.exchange("AUTH PLAIN");
+    }),
+    ("name awaited, login needed", |d| d.exchange("AUTH LOGIN")),
+    ("password awaited, login needed", |d| {
+        d.exchange("AUTH LOGIN YW5u");
+    }),
+    ("logging in, login needed", |d| {
+        d.exchange("AUTH PLAIN AGFubgBzZWNyZXQ=");
+    }),
+    ("ready (EHLO), logged in", Desk::logged_in),
+    ("open, 0 recipients, logged in", |d| {
+        d.logged_in();
+        d.hear("MAIL FROM:<a@b.c>");
+        d.answer(Answer::Accept);
+    }),
 ];
-
-/// What may come.
-enum Comes {
-    /// A command line.
-    Line(&'static str),
-    /// A command line, after something was done.
-    After(fn(&mut Desk), &'static str),
-    /// Octets; they are no command where content is read.
-    Raw(fn() -> Vec<u8>),
-    /// Content with its end, where content is read.
-    Content(fn() -> Vec<u8>),
-    /// No octets.
-    Does(fn(&mut Desk)),
-}
-
-const COMING: [(&str, Comes); 43] = [
-    ("EHLO c", Comes::Line("EHLO c.test")),
-    ("EHLO", Comes::Line("EHLO")),
-    ("HELO c", Comes::Line("HELO c.test")),
-    ("MAIL", Comes::Line("MAIL FROM:<a@b.c> BODY=8BITMIME")),
-    ("MAIL, null reverse-path", Comes::Line("MAIL FROM:<>")),
-    ("MAIL, no brackets", Comes::Line("MAIL FROM: a@b.c")),
-    ("MAIL, too large", Comes::Line("MAIL FROM:<> SIZE=2001")),
-    ("MAIL, malformed path", Comes::Line("MAIL FROM:<a@>")),
-    (
-        "MAIL, malformed parameter",
-        Comes::Line("MAIL FROM:<> SIZE=x"),
-    ),
-    (
-        "MAIL, unknown parameter",
-        Comes::Line("MAIL FROM:<> HOLDFOR=9"),
-    ),
-    ("RCPT", Comes::Line("RCPT TO:<x@y.z>")),
-    ("RCPT, malformed path", Comes::Line("RCPT TO:<>")),
-    (
-        "RCPT, unknown parameter",
-        Comes::Line("RCPT TO:<x@y.z> X=1"),
-    ),
-    ("DATA", Comes::Line("DATA")),
-    ("DATA x", Comes::Line("DATA x")),
-    ("RSET", Comes::Line("RSET")),
-    ("VRFY x", Comes::Line("VRFY x")),
-    ("EXPN x", Comes::Line("EXPN x")),
-    ("HELP", Comes::Line("HELP")),
-    ("NOOP", Comes::Line("NOOP")),
-    ("QUIT", Comes::Line("QUIT")),
-    ("STARTTLS", Comes::Line("STARTTLS")),
-    ("STARTTLS x", Comes::Line("STARTTLS x")),
-    (
-        "STARTTLS with a command behind it",
-        Comes::Raw(|| b"STARTTLS\r\nNOOP\r\n".to_vec()),
-    ),
-    ("unknown verb", Comes::Line("WIZ")),
-    ("empty line", Comes::Line("")),
-    ("line with NUL", Comes::Line("NOOP \0")),
-    ("line with bare LF", Comes::Line("NOOP\nQUIT")),
-    (
-        "line too long",
-        Comes::Raw(|| [vec![b'N'; 5000], b"\r\n".to_vec()].concat()),
-    ),
-    (
-        "the last error",
-        Comes::After(|d| d.session.errors = ERRORS_MAX - 1, "WIZ"),
-    ),
-    (
-        "the last idle command",
-        Comes::After(|d| d.session.idle = limits::SESSION_IDLE_COMMANDS, "NOOP"),
-    ),
-    (
-        "content, sound",
-        Comes::Content(|| b"S: x\r\n\r\n..\r\n.\r\n".to_vec()),
-    ),
-    (
-        "content, bare LF",
-        Comes::Content(|| b"S: x\n.\r\n.\r\n".to_vec()),
-    ),
-    (
-        "content, too large",
-        Comes::Content(|| [vec![b'x'; 2001], b"\r\n.\r\n".to_vec()].concat()),
-    ),
-    (
-        "content, 101 hops",
-        Comes::Content(|| [b"Received: x\r\n".repeat(101), b".\r\n".to_vec()].concat()),
-    ),
-    ("answer: accept", Comes::Does(|d| d.answer(Answer::Accept))),
-    (
-        "answer: not now",
-        Comes::Does(|d| d.answer(Answer::Refuse(NOT_NOW))),
-    ),
-    (
-        "answer: never",
-        Comes::Does(|d| d.answer(Answer::Refuse(NEVER))),
-    ),
-    (
-        "answer: close",
-        Comes::Does(|d| d.answer(Answer::Refuse(replies::SHUTTING_DOWN))),
-    ),
-    (
-        "time is up",
-        Comes::Does(|d| d.session.wake(NOW + limits::SERVER_COMMAND_WAIT)),
-    ),
-    ("hands are shaken", Comes::Does(|d| d.session.secured(NOW))),
-    ("the service stops", Comes::Does(|d| d.session.stop(NOW))),
-    ("the stop waits no longer", Comes::Does(|d| d.session.cut())),
-];
-
-/// Refusals that any question may be answered with.
-const NOT_NOW: Reply = Reply::new(450, mail::Status::new(Class::Transient, 7, 1), "not now");
-const NEVER: Reply = Reply::new(554, mail::Status::new(Class::Permanent, 7, 1), "never");
 
 struct Desk {
     session: Session,
     content: Vec<u8>,
 }
 
+const PARAMETERS: Parameters = Parameters {
+    content_octets_max: 2000,
+    recipients_max: RECIPIENTS_MAX,
+    errors_max: ERRORS_MAX,
+    start_tls: true,
+    needs_login: false,
+};
+
+const SUBMISSION: Parameters = Parameters {
+    needs_login: true,
+    ..PARAMETERS
+};
+
 impl Desk {
     fn new() -> Self {
-        let parameters = Parameters {
-            content_octets_max: 2000,
-            recipients_max: RECIPIENTS_MAX,
-            errors_max: ERRORS_MAX,
-            start_tls: true,
-        };
         Self {
-            session: Session::new(parameters, NOW),
+            session: Session::new(PARAMETERS, NOW),
             content: Vec::new(),
         }
+    }
+
+    fn submission(&mut self) {
+        self.session = Session::new(SUBMISSION, NOW);
+    }
+
+    fn under_tls(&mut self) {
+        self.session = Session::under_tls(SUBMISSION, NOW);
+    }
+
+    fn exchange(&mut self, auth: &str) {
+        self.under_tls();
+        self.ready();
+        self.hear(auth);
+    }
+
+    fn logged_in(&mut self) {
+        self.exchange("AUTH PLAIN AGFubgBzZWNyZXQ=");
+        self.answer(Answer::Accept);
     }
 
     fn answer(&mut self, answer: Answer) {
@@ -229,6 +220,12 @@ impl Desk {
         }
     }
 
+    /// A chunk with one octet of its content.
+    fn chunk(&mut self, command: &str) {
+        self.recipients(1);
+        self.hear_raw(format!("{command}\r\nx").as_bytes());
+    }
+
     fn content(&mut self) {
         self.recipients(1);
         self.hear("DATA");
@@ -236,7 +233,8 @@ impl Desk {
 
     /// Everything that was put out since the last time.
     fn said(&mut self) -> Vec<String> {
-        let tls = self.session.offer("").start_tls;
+        let offer = self.session.offer("");
+        let (tls, auth) = (offer.start_tls, offer.auth);
         std::iter::from_fn(|| self.session.poll())
             .map(|output| match output {
                 Output::Reply(reply) => {
@@ -244,8 +242,10 @@ impl Desk {
                     format!("{}{status} {}", reply.code(), reply.text())
                 }
                 Output::Extensions if tls => "250 extensions".into(),
+                Output::Extensions if auth => "250 extensions, no TLS, AUTH".into(),
                 Output::Extensions => "250 extensions, no TLS".into(),
                 Output::Ask(question) => format!("ask {question:?}"),
+                Output::ContentBegins => "content begins".into(),
                 Output::DiscardContent => "discard content".into(),
                 Output::StartTls => "shake hands".into(),
                 Output::Close => "close".into(),
@@ -257,11 +257,12 @@ impl Desk {
     fn state(&self) -> String {
         let session = &self.session;
         let hello = match &session.hello {
-            None if session.secure => "secured",
+            None if session.is_secure() => "secured",
             None => "greeted",
             Some(hello) if hello.extended => "ready (EHLO)",
             Some(_) => "ready (HELO)",
         };
+        let left = session.chunk_left().unwrap_or(0);
         let name = match &session.state {
             State::Connecting => "connecting".to_owned(),
             State::Unwanted => "unwanted".to_owned(),
@@ -277,12 +278,26 @@ impl Desk {
                 format!("open, {known} recipient{s}{asked}")
             }
             State::Content(..) => "content".to_owned(),
+            State::Chunk(..) => format!("chunk, {left} left"),
+            State::BetweenChunks(..) => "between chunks".to_owned(),
+            State::Skipping(_) => format!("refused chunk, {left} left"),
+            State::Failed => "failed".to_owned(),
             State::Committing(_) => "committing".to_owned(),
             State::Securing => "securing".to_owned(),
-            State::Closed => "closed".to_owned(),
+            State::Authenticating(Exchange::Plain) => "message of PLAIN awaited".to_owned(),
+            State::Authenticating(Exchange::User) => "name awaited".to_owned(),
+            State::Authenticating(Exchange::Password(_)) => "password awaited".to_owned(),
+            State::LoggingIn(_) => "logging in".to_owned(),
+            State::Closed => return "closed".to_owned(),
         };
-        let stopping = session.stopping && !session.is_closed();
-        format!("{name}{}", if stopping { ", stopping" } else { "" })
+        let login = match session.standing {
+            _ if !session.parameters.needs_login => "",
+            Standing::InClear => ", in clear, login needed",
+            Standing::UnderTls => ", login needed",
+            Standing::LoggedIn => ", logged in",
+        };
+        let stopping = if session.stopping { ", stopping" } else { "" };
+        format!("{name}{login}{stopping}")
     }
 }
 
@@ -294,11 +309,13 @@ fn row(reach: Reach, name: &str, comes: &Comes) -> Option<Row> {
     let state = desk.state();
     assert_eq!(state, reach.0);
     let octets = match comes {
-        // Between 354 and its end everything is content.
+        // Between 354 and its end everything is content, and so is all of a chunk.
         Comes::Line(_) | Comes::After(..) | Comes::Raw(_) if desk.session.wants_content() => {
             return None;
         }
-        Comes::Content(_) if !desk.session.wants_content() => return None,
+        Comes::Content(_) if !matches!(desk.session.state, State::Content(..)) => return None,
+        Comes::Chunk(_) if desk.session.chunk_left().is_none() => return None,
+        Comes::Chunk(octets) => octets.to_vec(),
         Comes::Line(line) => format!("{line}\r\n").into_bytes(),
         Comes::After(before, line) => {
             before(&mut desk);
@@ -342,15 +359,20 @@ fn every_state_meets_everything_as_transitions_txt_says() {
 
 /// RFC 5321 §4.3.2, with what §4.2.4 and §3.8 allow to every command: 421, 500, 501 (and 503, 521 of RFC 7504 for
 /// who is not wanted). 455 and 555 stand there too; we say the second.
-const ALLOWED: [(&str, &[u16]); 15] = [
+const ALLOWED: [(&str, &[u16]); 22] = [
     ("EHLO", &[250, 504, 550, 502]),
     ("HELO", &[250, 504, 550, 502]),
-    ("MAIL", &[250, 552, 451, 452, 550, 553, 503, 455, 555]),
+    // 530: RFC 4954 §6.
+    ("MAIL", &[250, 552, 451, 452, 550, 553, 503, 455, 555, 530]),
     (
         "RCPT",
         &[250, 251, 550, 551, 552, 553, 450, 451, 452, 503, 455, 555],
     ),
     ("DATA", &[354, 450, 550, 503, 554]),
+    // RFC 3030 §2 gives 250 and 503, and to the last what content has. Behind one stands a NOOP.
+    ("BDAT", &[250, 503, 550, 552, 554]),
+    ("rest of a chunk", &[250, 503, 550, 552, 554]),
+    ("part of a chunk", &[]),
     ("RSET", &[250]),
     ("VRFY", &[250, 251, 252, 550, 551, 553, 502, 504]),
     ("EXPN", &[250, 252, 550, 502, 504]),
@@ -361,6 +383,11 @@ const ALLOWED: [(&str, &[u16]); 15] = [
     // The last is the reply to the NOOP behind it, where the session goes on.
     ("STARTTLS with", &[503, 554, 250]),
     ("STARTTLS", &[220, 454, 503, 554]),
+    // RFC 4954 §4 and §6. Behind one stands a NOOP.
+    ("AUTH PLAIN with", &[235, 454, 502, 503, 530, 535, 250]),
+    ("AUTH", &[235, 334, 454, 502, 503, 504, 530, 535]),
+    ("name, or password", &[334]),
+    ("the last login", &[502, 503, 530]),
     ("content", &[250, 552, 554, 451, 452, 450, 550]),
     ("", &[]),
 ];

@@ -2,7 +2,9 @@
 //! else holds is named with its process, where the kernel lets us see it.
 
 use super::Finding;
+use crate::cli::control::Control;
 use crate::config::Config;
+use crate::ipc::control::{Answer, Request};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,7 +20,7 @@ pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
         .iter()
         .map(|address| ("listen.mx", *address));
     let submission = config.listen.submission.iter();
-    let submission = submission.map(|address| ("listen.submission", *address));
+    let submission = submission.map(|door| ("listen.submission", door.address));
     for (key, address) in mx.chain(submission) {
         let Err(error) = sys::socket::can_listen(address) else {
             continue;
@@ -26,10 +28,10 @@ pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
         let (why, label) = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 let holders = holders(address);
-                if holders
-                    .iter()
-                    .any(|holder| Some(holder.pid) == daemon(config))
-                {
+                let is_daemon = |holder: &Holder| Some(holder.pid) == daemon(config);
+                let is_ours = holders.iter().any(is_daemon)
+                    || (holders.is_empty() && daemon_listens(config, address));
+                if is_ours {
                     continue;
                 }
                 (taken(&holders), "stop it, or listen elsewhere")
@@ -70,6 +72,16 @@ fn taken(holders: &[Holder]) -> String {
 pub(super) fn daemon(config: &Config) -> Option<u32> {
     let control = UnixStream::connect(config.control_socket()).ok()?;
     sys::socket::peer_pid(&control).ok()
+}
+
+/// Whether the daemon that this file started says that it listens there. Its own user may not look at what it has open.
+fn daemon_listens(config: &Config, address: SocketAddr) -> bool {
+    let asked = Control::connect(config).and_then(|mut daemon| daemon.ask(&Request::Status));
+    let Ok((Answer::Status(stands, _), _)) = asked else {
+        return false;
+    };
+    let address = address.to_string();
+    stands.listeners.iter().any(|(_, at)| *at == address)
 }
 
 /// The processes that listen where we would.

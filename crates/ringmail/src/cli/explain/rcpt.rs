@@ -6,8 +6,8 @@ use crate::cli::{DONE, NO, NOT_BUILT, TEMPORARY, USAGE};
 use crate::config::Config;
 use crate::drive::connection::parameters;
 use clap::Args;
-use mail::{Class, Route};
-use policy::{Decision, Explanation, Policy, Step};
+use mail::{Class, Mailbox, Route};
+use policy::{Decision, Explanation, Listener, Policy, Step};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 
@@ -30,7 +30,7 @@ pub struct Rcpt {
     /// What the client calls itself.
     #[arg(long, default_value = "client.example", value_name = "NAME")]
     helo: String,
-    /// The client has logged in as USER (not supported yet).
+    /// The client has logged in as USER, an address, at listen.submission.
     #[arg(long, value_name = "USER")]
     auth: Option<String>,
     /// The client speaks TLS (not supported yet).
@@ -40,9 +40,17 @@ pub struct Rcpt {
 
 /// Explains it.
 pub fn explain(config: &Config, what: &Rcpt, place: &Place<'_>, json: bool) -> u8 {
-    if what.auth.is_some() || what.tls {
-        eprintln!("ringmail explain: logins and TLS are not supported yet");
+    if what.tls {
+        eprintln!("ringmail explain: TLS is not supported yet");
         return NOT_BUILT;
+    }
+    let Ok(login) = what.auth.as_deref().map(Mailbox::parse).transpose() else {
+        eprintln!("ringmail explain: a login is an address, such as ann@example.org");
+        return USAGE;
+    };
+    if login.is_some() && config.listen.submission.is_empty() {
+        eprintln!("ringmail explain: nobody can log in: listen.submission is not set");
+        return USAGE;
     }
     let said = [&what.address, &what.from, &what.helo];
     if said
@@ -54,12 +62,16 @@ pub fn explain(config: &Config, what: &Rcpt, place: &Place<'_>, json: bool) -> u
     }
     let asked = Asked {
         ip: what.ip,
+        listener: match &login {
+            Some(login) => Listener::Submission(Some(login)),
+            None => Listener::Mx,
+        },
         helo: &what.helo,
-        reverse_path: &what.from,
+        reverse_path: if what.from == "<>" { "" } else { &what.from },
         forward_path: &what.address,
     };
     let policy = Policy::new(config.policy.clone());
-    let told = rehearse(&policy, parameters(&config.limits, false), &asked);
+    let told = rehearse(&policy, parameters(&config.limits, false, false), &asked);
     if json {
         println!("{}", as_json(&policy, &asked, &told));
     } else {

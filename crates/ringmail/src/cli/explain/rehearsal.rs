@@ -12,6 +12,8 @@ use std::net::IpAddr;
 pub struct Asked<'a> {
     /// Its address.
     pub ip: IpAddr,
+    /// Its door, and who it has logged in as there.
+    pub listener: Listener<'a>,
     /// What it calls itself in EHLO.
     pub helo: &'a str,
     /// What stands between the angle brackets of MAIL.
@@ -37,7 +39,7 @@ pub fn rehearse(policy: &Policy, parameters: Parameters, asked: &Asked<'_>) -> T
     let mut session = Session::new(parameters, now);
     let client = Client {
         ip: asked.ip,
-        listener: Listener::Mx,
+        listener: asked.listener,
     };
     let mut explanation = None;
     let lines = [
@@ -59,6 +61,7 @@ pub fn rehearse(policy: &Policy, parameters: Parameters, asked: &Asked<'_>) -> T
                     Output::Ask(_) => session.answer(Answer::Accept, now),
                     Output::Reply(reply) => told = Some((command, reply)),
                     Output::Extensions
+                    | Output::ContentBegins
                     | Output::DiscardContent
                     | Output::StartTls
                     | Output::Close => {}
@@ -86,7 +89,7 @@ pub fn rehearse(policy: &Policy, parameters: Parameters, asked: &Asked<'_>) -> T
 
 fn recipient(
     policy: &Policy,
-    client: Client,
+    client: Client<'_>,
     session: &Session,
     explanation: &mut Option<Explanation>,
 ) -> Answer {

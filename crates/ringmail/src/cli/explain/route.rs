@@ -10,7 +10,7 @@ use crate::drive::edge::{Internet, Network, NoAnswer};
 use clap::Args;
 use mail::{Destination, Domain, ForwardPath, Recipient, ReversePath};
 use policy::{
-    Client, Decision, Listener, MxOrder, Onward, Ourselves, Policy, Refusal, Step, mx_order,
+    Client, Decision, Listener, MxOrder, Onward, Ourselves, Policy, Refusal, Step, Tls, mx_order,
 };
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
@@ -143,11 +143,21 @@ fn one(config: &Config, policy: &Policy, recipient: &Recipient, no_dns: bool, js
         let route = destination.to_string();
         println!(
             "{}",
-            json!({ "mailbox": mailbox.to_string(), "route": route, "hosts": hosts, "cause": why })
+            json!({
+                "mailbox": mailbox.to_string(), "route": route, "tls": tls(config, &destination),
+                "login": login(config, &destination),
+                "hosts": hosts, "cause": why
+            })
         );
         return code;
     }
     println!("{mailbox} → {destination}");
+    if let Some(tls) = tls(config, &destination) {
+        print_step("tls", tls, "");
+    }
+    if let Some(user) = login(config, &destination) {
+        print_step("login", user, "relay.user");
+    }
     for host in &hosts {
         let addresses = match &host.addresses {
             Ok(addresses) => addresses
@@ -165,6 +175,28 @@ fn one(config: &Config, policy: &Policy, recipient: &Recipient, no_dns: bool, js
         println!("  {why}");
     }
     code
+}
+
+/// Who we are there; nothing where nobody asks.
+fn login<'c>(config: &'c Config, destination: &Destination) -> Option<&'c str> {
+    let (host, login) = config.login_at()?;
+    (host == *destination).then_some(&login.user)
+}
+
+/// Which TLS mail goes there under; nothing where it is never asked for.
+fn tls(config: &Config, destination: &Destination) -> Option<&'static str> {
+    if destination.is_local() {
+        return None;
+    }
+    // Whether a host is verified does not hang on its name, only by which.
+    let verified = Tls::of(destination, "", &config.tls.verify)
+        .verified
+        .is_some();
+    Some(if verified {
+        "verified"
+    } else {
+        "where it is offered"
+    })
 }
 
 /// The hosts that are tried, in order; those of one preference are tried in any order.
@@ -185,7 +217,7 @@ async fn ask(
     destination: &Destination,
 ) -> Result<Vec<Host>, (u8, String)> {
     let groups = match destination {
-        Destination::SmartHost(host, _) => vec![vec![host.to_string()]],
+        Destination::SmartHost(_, host, _) => vec![vec![host.to_string()]],
         Destination::Mx(Domain::Ipv4(ip)) => vec![vec![ip.to_string()]],
         Destination::Mx(Domain::Ipv6(ip)) => vec![vec![ip.to_string()]],
         Destination::Mx(domain) => by_preference(config, network, domain).await?,

@@ -62,12 +62,17 @@ struct Courier {
     gone: Rc<Cell<bool>>,
     taken: Cell<u32>,
     began: Instant,
+    /// Of the call that it came of.
+    token: u64,
+    birth: Birth,
     _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Courier {
     fn drop(&mut self) {
         self.hearing.abort();
+        let token = self.token;
+        self.birth.tell(&FromRole::LetsGo { token });
     }
 }
 
@@ -89,9 +94,14 @@ impl Couriers {
             (Some(why), _) => Err(why),
             (None, None) => Err("nobody came".into()),
         };
-        if let Some(caller) = self.calls.borrow_mut().remove(&token) {
-            // Who called may wait no longer.
-            let _ = caller.send(called);
+        let waiting = self.calls.borrow_mut().remove(&token);
+        let unheard = match waiting {
+            Some(waiting) => waiting.send(called).err(),
+            None => Some(called),
+        };
+        // Who called waits no longer.
+        if let Some(Ok(_)) = unheard {
+            self.birth.tell(&FromRole::LetsGo { token });
         }
     }
 
@@ -190,12 +200,17 @@ impl Couriers {
             Ok(Ok(called)) => called?,
             _ => return Err("nobody came in time".into()),
         };
-        Courier::join(end, place).map_err(|error| error.to_string())
+        let birth = self.birth.clone();
+        Courier::join(end, (token, birth), place).map_err(|error| error.to_string())
     }
 }
 
 impl Courier {
-    fn join(end: OwnedFd, place: OwnedSemaphorePermit) -> io::Result<Self> {
+    fn join(
+        end: OwnedFd,
+        (token, birth): (u64, Birth),
+        place: OwnedSemaphorePermit,
+    ) -> io::Result<Self> {
         let (sender, mut receiver) = arrow::open::<Attempt, Ended>(end)?;
         let waiting: Rc<RefCell<HashMap<u64, oneshot::Sender<Outcomes>>>> = Rc::default();
         let gone = Rc::new(Cell::new(false));
@@ -205,9 +220,11 @@ impl Courier {
                 let Ended {
                     attempt, outcomes, ..
                 } = heard.head;
-                if let Some(asked) = answers.borrow_mut().remove(&attempt) {
-                    let _ = asked.send(outcomes);
-                }
+                let Some(asked) = answers.borrow_mut().remove(&attempt) else {
+                    // An answer that nobody waits for: what more it says is not worth the time.
+                    break;
+                };
+                let _ = asked.send(outcomes);
             }
             // What he was at is undecided.
             ends.set(true);
@@ -220,6 +237,8 @@ impl Courier {
             gone,
             taken: Cell::new(0),
             began: Instant::now(),
+            token,
+            birth,
             _place: place,
         })
     }

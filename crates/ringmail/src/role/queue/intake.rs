@@ -87,6 +87,7 @@ impl Desk {
         } = incoming;
         let sealed = Sealed {
             peer: received.peer,
+            login: received.login.as_deref(),
             reverse_path: &envelope.reverse_path,
             recipients: &envelope.recipients,
         };

@@ -9,17 +9,22 @@ pub(super) fn tell(event: ::queue::Event) {
     event::say(&match event {
         Said::Accepted {
             queue_id,
-            peer,
+            came,
             reverse_path,
             recipients,
             octets,
-        } => Event::MessageAccepted {
-            queue_id,
-            peer_ip: peer.map(|ip| ip.to_string()).unwrap_or_default(),
-            reverse_path: reverse_path.to_string(),
-            recipients,
-            size_bytes: octets,
-        },
+        } => {
+            let (peer, login) = came.unzip();
+            let login = login.flatten();
+            Event::MessageAccepted {
+                queue_id,
+                peer_ip: peer.map(|ip| ip.to_string()).unwrap_or_default(),
+                login: login.map(|login| login.to_string()).unwrap_or_default(),
+                reverse_path: reverse_path.to_string(),
+                recipients,
+                size_bytes: octets,
+            }
+        }
         Said::Outcome {
             queue_id,
             mailbox,
@@ -31,12 +36,15 @@ pub(super) fn tell(event: ::queue::Event) {
             let forward_path = mailbox.to_string();
             let next_hop = destination.map(|d| d.to_string()).unwrap_or_default();
             let peer_ip = host.ip.map(|ip| ip.to_string()).unwrap_or_default();
+            let tls = host.tls.as_str();
+            let tls = if tls.is_empty() { "none" } else { tls }.to_owned();
             let host = host.name.to_string();
             let detail = ending.detail;
             match ending.outcome {
                 Outcome::Delivered => Event::RecipientDelivered {
                     queue_id,
                     forward_path,
+                    tls,
                     next_hop,
                     host,
                     peer_ip,

@@ -32,7 +32,12 @@ impl Router for Routing {
                     originals: Vec::new(),
                 }]
             }
-            Decision::Refuse(Refusal::UnknownUser | Refusal::BadAlias) => Vec::new(),
+            Decision::Refuse(
+                Refusal::UnknownUser
+                | Refusal::BadAlias
+                | Refusal::LoginNeeded
+                | Refusal::NotYourSender,
+            ) => Vec::new(),
         }
     }
 }

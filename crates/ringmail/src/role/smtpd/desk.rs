@@ -2,18 +2,22 @@
 //! and what queue must keep.
 
 use super::body::Writing;
+use super::crowd::Held;
 use super::{ANSWER_WAIT, Awaited, Settings, Shared};
 use crate::drive::connection::{self, refusal_reply};
 use crate::drive::tls::Agreed;
 use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, Incoming, ToQueue};
-use crate::ipc::judge::{self, Judged};
+use crate::ipc::check::{self, Found};
+use crate::ipc::judge::{self, Judged, Verdict};
 use crate::ipc::spawn::Listener;
 use crate::seal::Seal;
-use mail::{Envelope, Received, Recipient, Time};
+use crate::ticket::Ticket;
+use mail::completion::{Completed, Completion};
+use mail::{Envelope, Mailbox, QueueId, Received, Recipient, Time};
 use policy::{Client, Decision, EXPANDED_MAX};
 use queue::{BODY_OCTETS, Body};
-use smtp::server::{Answer, Session, replies};
+use smtp::server::{Answer, Credentials, Session, replies};
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -26,12 +30,18 @@ pub(super) struct Desk {
     shared: Rc<Shared>,
     settings: Rc<Settings>,
     peer: IpAddr,
+    /// Among the others, unless it was refused.
+    held: Option<Held>,
     door: Listener,
     token: u64,
+    /// Who is logged in, and auth's word for it.
+    login: Option<Box<(Mailbox, Ticket)>>,
     /// Recipients of this transaction after aliases, as far as they can be counted one by one.
     expanded: usize,
     /// The question to policy, asked when content began.
     judging: Option<(u64, Awaited<Judged>)>,
+    /// What mends the content of who is logged in.
+    completion: Option<Completion>,
     body: Option<Writing>,
     messages: u32,
     refusals: u32,
@@ -40,16 +50,25 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(shared: Rc<Shared>, peer: IpAddr, door: Listener, token: u64) -> Self {
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        peer: IpAddr,
+        door: Listener,
+        token: u64,
+        held: Held,
+    ) -> Self {
         let settings = Rc::clone(&shared.settings.borrow());
         Self {
             shared,
             settings,
             peer,
+            held: Some(held),
             door,
             token,
+            login: None,
             expanded: 0,
             judging: None,
+            completion: None,
             body: None,
             messages: 0,
             refusals: 0,
@@ -62,6 +81,11 @@ impl Desk {
         self.messages
     }
 
+    /// Whether it was refused at its start.
+    pub(super) fn is_refused(&self) -> bool {
+        self.held.is_none()
+    }
+
     /// What TLS was agreed on, for the log.
     pub(super) fn agreed(&self) -> String {
         let agreed = self.agreed.as_ref();
@@ -70,25 +94,88 @@ impl Desk {
 
     /// The door's name in the log.
     pub(super) fn listener(&self) -> &'static str {
-        if self.door == Listener::Submission {
-            "submission"
-        } else {
-            "mx"
+        match self.door {
+            Listener::Mx | Listener::Control => "mx",
+            Listener::Submission | Listener::Submissions => "submission",
         }
+    }
+
+    /// Who is logged in, for the log; empty where nobody is.
+    pub(super) fn login(&self) -> String {
+        let login = self.login.as_ref();
+        login.map_or_else(String::new, |login| login.0.to_string())
+    }
+
+    /// The client, as policy judges it.
+    fn client(&self) -> Client<'_> {
+        let login = self.login.as_ref().map(|login| &login.0);
+        Client {
+            ip: self.peer,
+            listener: match self.door {
+                Listener::Mx | Listener::Control => policy::Listener::Mx,
+                Listener::Submission | Listener::Submissions => policy::Listener::Submission(login),
+            },
+        }
+    }
+}
+
+/// Why a message is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unkept {
+    /// Somebody did not answer, or said no.
+    NotStored,
+    /// Its header section has no end: nobody could mend it.
+    HeaderTooLarge,
+    /// Who is logged in is not known any more, and has to say it again.
+    LoggedOut,
+}
+
+impl From<Unkept> for Answer {
+    fn from(why: Unkept) -> Self {
+        Answer::Refuse(match why {
+            Unkept::NotStored => replies::NOT_STORED,
+            Unkept::HeaderTooLarge => replies::TOO_LARGE,
+            Unkept::LoggedOut => replies::LOGGED_OUT,
+        })
     }
 }
 
 impl connection::Desk for Desk {
     fn connect(&mut self) -> Answer {
-        if self.shared.sessions.count() > self.settings.limits.sessions {
-            let peer_ip = self.peer.to_string();
-            event::say(&Event::SessionRefused {
-                peer_ip,
-                listener: self.listener(),
-            });
+        let limits = &self.settings.limits;
+        let Some(held) = &self.held else {
             return Answer::Refuse(replies::SHUTTING_DOWN);
+        };
+        let has_many = held.count() > limits.client_sessions;
+        let (rule, reply) = if has_many && !held.is_ours {
+            ("limits.client_sessions", replies::TOO_MANY_SESSIONS)
+        } else if !held.has_room(limits.sessions) {
+            ("limits.sessions", replies::SHUTTING_DOWN)
+        } else {
+            return Answer::Accept;
+        };
+        // It takes nothing from the others while it is told so.
+        self.held = None;
+        if let Some(unsaid) = self.shared.refused.take() {
+            event::say(&Event::SessionRefused {
+                peer_ip: self.peer.to_string(),
+                listener: self.listener(),
+                rule,
+                unsaid,
+            });
         }
-        Answer::Accept
+        Answer::Refuse(reply)
+    }
+
+    async fn login(&mut self, credentials: Credentials) -> Answer {
+        match self.check(&credentials).await {
+            Some(Found::Right(login)) => {
+                self.login = Some(login);
+                Answer::Accept
+            }
+            Some(Found::Wrong) => Answer::Refuse(replies::BAD_LOGIN),
+            Some(Found::Later) | None => Answer::Refuse(replies::LOGIN_LATER),
+        }
     }
 
     fn mail(&mut self, _session: &Session) -> Answer {
@@ -106,16 +193,8 @@ impl connection::Desk for Desk {
         else {
             return Answer::Refuse(replies::TRY_LATER);
         };
-        let client = Client {
-            ip: self.peer,
-            listener: if self.door == Listener::Submission {
-                policy::Listener::Submission
-            } else {
-                policy::Listener::Mx
-            },
-        };
         let policy = &self.settings.policy;
-        let verdict = policy.recipient(client, &transaction.reverse_path, forward_path);
+        let verdict = policy.recipient(self.client(), &transaction.reverse_path, forward_path);
         let refusal = match verdict.decision {
             Decision::Accept(recipients) => {
                 if self.expanded + recipients.len() > EXPANDED_MAX {
@@ -129,7 +208,7 @@ impl connection::Desk for Desk {
         self.refusals += 1;
         if self.refusals <= REFUSALS_LOGGED {
             event::say(&Event::RecipientRefused {
-                session: mail::QueueId::from_u64(self.token),
+                session: QueueId::from_u64(self.token),
                 peer_ip: self.peer.to_string(),
                 rule: verdict.rule.name,
                 reverse_path: transaction.reverse_path.to_string(),
@@ -142,9 +221,20 @@ impl connection::Desk for Desk {
     fn content_begins(&mut self, session: &Session) {
         self.forget_judging();
         self.judging = self.ask_policy(session);
+        self.completion = self.login.as_ref().map(|login| {
+            Completion::new(Completed {
+                mailbox: login.0.clone(),
+                hostname: (*self.settings.hostname).into(),
+                message_id: QueueId::from_u64(self.shared.token()),
+                arrival: self.now(),
+            })
+        });
     }
 
     async fn spill(&mut self, buffer: &mut Vec<u8>) {
+        if let Some(completion) = &mut self.completion {
+            completion.pass(buffer);
+        }
         if self.body.is_none() {
             if (buffer.len() as u64) < BODY_OCTETS {
                 return;
@@ -168,6 +258,7 @@ impl connection::Desk for Desk {
 
     fn discard(&mut self) {
         self.forget_judging();
+        self.completion = None;
         if let Some(writing) = self.body.take() {
             let number = writing.number;
             drop(writing);
@@ -179,7 +270,7 @@ impl connection::Desk for Desk {
         match shaken {
             Ok(agreed) => self.agreed = Some(agreed),
             Err(error) => event::say(&Event::HandshakeFailed {
-                session: mail::QueueId::from_u64(self.token),
+                session: QueueId::from_u64(self.token),
                 peer_ip: self.peer.to_string(),
                 listener: self.listener(),
                 cause: error.to_string(),
@@ -188,25 +279,56 @@ impl connection::Desk for Desk {
     }
 
     async fn commit(&mut self, session: &Session, buffer: &mut Vec<u8>) -> (Answer, u64) {
-        if let Some(number) = self.store(session, buffer).await {
-            self.messages += 1;
-            self.body = None;
-            return (Answer::Accept, number);
+        match self.store(session, buffer).await {
+            Ok(number) => {
+                self.messages += 1;
+                self.body = None;
+                (Answer::Accept, number)
+            }
+            Err(why) => {
+                self.discard();
+                (why.into(), 0)
+            }
         }
-        self.discard();
-        (Answer::Refuse(replies::NOT_STORED), 0)
     }
 }
 
 impl Desk {
+    fn now(&self) -> Time {
+        Time::from_micros(self.shared.clock.now_micros())
+    }
+
+    /// Asks auth whether it is a user. Its answer comes in its own time: others may wait there too.
+    async fn check(&self, credentials: &Credentials) -> Option<Found> {
+        let token = self.shared.token();
+        let question = check::Question {
+            token,
+            session: self.token,
+            peer: self.peer,
+            user: credentials.user.to_string(),
+        };
+        let awaited = self
+            .shared
+            .auth
+            .ask(token, &question, &credentials.password)?;
+        let checked = tokio::time::timeout(ANSWER_WAIT, awaited).await;
+        self.shared.auth.forget(token);
+        Some(checked.ok()?.ok()?.found)
+    }
+
     /// Asks policy for its word on the transaction; the answer comes while content does.
     fn ask_policy(&self, session: &Session) -> Option<(u64, Awaited<Judged>)> {
         let transaction = session.transaction()?;
+        if transaction.recipients.is_empty() {
+            // A client pipelined: its content is void already, and this is the next transaction.
+            return None;
+        }
         let token = self.shared.token();
         let question = judge::Question {
             token,
+            session: self.token,
             peer: self.peer,
-            listener: self.door,
+            login: self.login.clone(),
             reverse_path: transaction.reverse_path.clone(),
             forward_paths: transaction.recipients.clone(),
         };
@@ -221,36 +343,51 @@ impl Desk {
     }
 
     /// Policy's answer, if there is one in time: whom the message is for, and the seal.
-    async fn judged(&mut self) -> Option<(Vec<Recipient>, Seal)> {
-        let (token, awaited) = self.judging.take()?;
+    async fn judged(&mut self) -> Result<(Vec<Recipient>, Seal), Unkept> {
+        let (token, awaited) = self.judging.take().ok_or(Unkept::NotStored)?;
         let judged = tokio::time::timeout(ANSWER_WAIT, awaited).await;
         self.shared.policy.forget(token);
-        judged.ok()?.ok()?.sealed
+        match judged {
+            Ok(Ok(judged)) => match judged.verdict {
+                Verdict::Sealed(recipients, seal) => Ok((recipients, seal)),
+                Verdict::UnknownTicket => Err(Unkept::LoggedOut),
+                Verdict::Refused => Err(Unkept::NotStored),
+            },
+            _ => Err(Unkept::NotStored),
+        }
     }
 
-    /// Hands the message to queue; the token of what is durable, or nothing.
-    async fn store(&mut self, session: &Session, buffer: &mut Vec<u8>) -> Option<u64> {
+    /// Hands the message to queue; the token of what is durable, or why it is not.
+    async fn store(&mut self, session: &Session, buffer: &mut Vec<u8>) -> Result<u64, Unkept> {
+        if let Some(mut completion) = self.completion.take() {
+            completion.end(buffer);
+            if completion.was_too_large() {
+                return Err(Unkept::HeaderTooLarge);
+            }
+            // What was held back or put in may be more than what goes to queue inline.
+            connection::Desk::spill(self, buffer).await;
+        }
         let body = match &mut self.body {
             Some(writing) => {
                 writing.write(buffer);
                 buffer.clear();
-                Some(writing.close()?)
+                Some(writing.close().ok_or(Unkept::NotStored)?)
             }
             None => None,
         };
         let sealed = self.judged().await?;
-        match self.keep(session, sealed, body, buffer).await? {
-            FromQueue::Accepted { queue_id, .. } => Some(queue_id.as_u64()),
-            FromQueue::Unsealed { .. } => {
+        match self.keep(session, sealed, body, buffer).await {
+            Some(FromQueue::Accepted { queue_id, .. }) => Ok(queue_id.as_u64()),
+            Some(FromQueue::Unsealed { .. }) => {
                 // The seal was a while under way, and policy or queue lives anew: one more, once.
                 self.judging = self.ask_policy(session);
                 let sealed = self.judged().await?;
-                match self.keep(session, sealed, body, buffer).await? {
-                    FromQueue::Accepted { queue_id, .. } => Some(queue_id.as_u64()),
-                    _ => None,
+                match self.keep(session, sealed, body, buffer).await {
+                    Some(FromQueue::Accepted { queue_id, .. }) => Ok(queue_id.as_u64()),
+                    _ => Err(Unkept::NotStored),
                 }
             }
-            _ => None,
+            _ => Err(Unkept::NotStored),
         }
     }
 
@@ -267,7 +404,7 @@ impl Desk {
             envelope: Envelope {
                 reverse_path: transaction.reverse_path.clone(),
                 recipients,
-                arrival: Time::from_micros(self.shared.clock.now_micros()),
+                arrival: self.now(),
                 eight_bit: session.content_is_eight_bit(),
             },
             received: Received {
@@ -276,6 +413,7 @@ impl Desk {
                 by: (*self.settings.hostname).into(),
                 extended: session.hello().is_some_and(|h| h.extended),
                 secure: session.is_secure(),
+                login: self.login.as_ref().map(|login| Box::new(login.0.clone())),
             },
             seal,
             body,

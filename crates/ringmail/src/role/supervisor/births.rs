@@ -7,7 +7,7 @@ use super::{Happened, Process, Supervisor, words};
 use crate::confine::{Layer, Reach};
 use crate::drive::birth::Birth;
 use crate::event::{self, Event};
-use crate::ipc::spawn::{Arrow, Role, Source, ToRole};
+use crate::ipc::spawn::{Arrow, Role, Share, Source, ToRole};
 use crate::seal::Key;
 use std::collections::BTreeSet;
 use std::io;
@@ -106,7 +106,7 @@ impl Supervisor {
 
     /// Gives roles that were started, and their peers, what joins them.
     fn join_all(&self, born: &BTreeSet<Role>) -> io::Result<()> {
-        self.give_key(born);
+        self.give_keys(born);
         self.give_log_ends(born)?;
         for arrow in Arrow::ALL {
             let (asks, answers) = arrow.ends();
@@ -126,13 +126,16 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Gives policy and queue a key that nobody else has, when one of them was started: what was sealed by an
-    /// older one is void.
-    fn give_key(&self, born: &BTreeSet<Role>) {
-        if born.contains(&Role::Policy) || born.contains(&Role::Queue) {
-            let key = Key::new(sys::file::random_octets());
-            self.tell(Role::Queue, &ToRole::Key(key.clone()), None);
-            self.tell(Role::Policy, &ToRole::Key(key), None);
+    /// Gives two roles that share a key one that nobody else has, when one of them was started: what was vouched for by
+    /// an older one is void.
+    fn give_keys(&self, born: &BTreeSet<Role>) {
+        for share in Share::ALL {
+            if share.ends().iter().any(|role| born.contains(role)) {
+                let key = Key::new(sys::file::random_octets());
+                for role in share.ends() {
+                    self.tell(role, &ToRole::Key(share, key.clone()), None);
+                }
+            }
         }
     }
 

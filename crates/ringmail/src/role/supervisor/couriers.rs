@@ -19,6 +19,8 @@ use tokio::time::Instant;
 /// What couriers are called in the log.
 const PROCESS: &str = "courier";
 
+/// How long a courier that local has let go of may take to end.
+const END_WAIT: Duration = Duration::from_secs(5);
 /// How long a courier may live: local hands it nothing after half of that. One that lives on was stopped by its user.
 const LIFE_MAX: Duration = Duration::from_mins(10);
 /// Calls that launch has at the same time. Looking a user up may take seconds, and roles are started between.
@@ -38,7 +40,8 @@ struct Call {
 struct Courier {
     call: Call,
     birth: Rc<Birth>,
-    called: Instant,
+    /// When it is ended.
+    ends_by: Instant,
     /// Its process, as soon as it is known.
     born: Option<Born>,
 }
@@ -70,6 +73,23 @@ impl Supervisor {
         self.refuse_courier(caller, token, refused);
     }
 
+    /// local needs the process that came of its call no more. One that does not end by itself was stopped by its user; it must
+    /// not take a place that others need.
+    pub(super) fn let_go(&mut self, caller: u32, token: u64) {
+        let mut all = self.couriers.all.values_mut();
+        let of_call = |one: &&mut Courier| one.call.caller == caller && one.call.token == token;
+        if let Some(courier) = all.find(of_call) {
+            courier.ends_by = courier.ends_by.min(Instant::now() + END_WAIT);
+        }
+    }
+
+    /// When the next is to be ended.
+    pub(super) fn next_end_of_couriers(&self) -> Option<Instant> {
+        // One that is not there yet is told of by launch.
+        let born = self.couriers.all.values().filter(|one| one.born.is_some());
+        born.map(|courier| courier.ends_by).min()
+    }
+
     /// Takes up calls as long as there are places, and launch is not busy with too many.
     fn take_calls(&mut self) {
         loop {
@@ -97,7 +117,7 @@ impl Supervisor {
         let courier = Courier {
             call,
             birth,
-            called: Instant::now(),
+            ends_by: Instant::now() + LIFE_MAX,
             born: None,
         };
         self.couriers.all.insert(place, courier);
@@ -134,10 +154,10 @@ impl Supervisor {
                     });
                 }
                 ended.push(*place);
-            } else if courier.called.elapsed() > LIFE_MAX {
+            } else if Instant::now() >= courier.ends_by {
                 self.nursery.kill(born);
-                // Once, and again where it was in vain.
-                courier.called = Instant::now();
+                // And again where it was in vain.
+                courier.ends_by = Instant::now() + LIFE_MAX;
             }
         }
         for place in ended {

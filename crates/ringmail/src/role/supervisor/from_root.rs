@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 /// How long root may take to bring everything.
 const BRING_WAIT: Duration = Duration::from_secs(10);
 
+/// Two of each certificate, and a password.
+const FILES_MAX: usize = 2 * CERTIFICATES_MAX + 1;
 /// The pause after a connection that could not be taken.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -78,14 +80,8 @@ async fn hear(stream: UnixStream) -> io::Result<Brings> {
             (Brought::Socket(listener, address), Some(socket)) if sockets.len() < SOCKETS_MAX => {
                 sockets.push(listeners::taken(listener, address, socket));
             }
-            (Brought::File(certificate, part), Some(file))
-                if secrets.len() < 2 * CERTIFICATES_MAX =>
-            {
-                secrets.push(Secret {
-                    certificate,
-                    part,
-                    file,
-                });
+            (Brought::File(what), Some(file)) if secrets.len() < FILES_MAX => {
+                secrets.push(Secret { what, file });
             }
             (Brought::Text, None) if text.len() + heard.tail.len() <= CONFIGURATION_OCTETS => {
                 text.extend_from_slice(&heard.tail);

@@ -34,7 +34,7 @@ pub fn name(listener: Listener) -> &'static str {
     match listener {
         Listener::Control => "control",
         Listener::Mx => "mx",
-        Listener::Submission => "submission",
+        Listener::Submission | Listener::Submissions => "submission",
     }
 }
 
@@ -42,8 +42,15 @@ pub fn name(listener: Listener) -> &'static str {
 pub fn wanted(config: &Config) -> Vec<(Listener, SocketAddr)> {
     let mx = config.listen.mx.iter().map(|a| (Listener::Mx, *a));
     let submission = config.listen.submission.iter();
-    mx.chain(submission.map(|a| (Listener::Submission, *a)))
-        .collect()
+    let submission = submission.map(|door| {
+        let listener = if door.at_once {
+            Listener::Submissions
+        } else {
+            Listener::Submission
+        };
+        (listener, door.address)
+    });
+    mx.chain(submission).collect()
 }
 
 /// Opens every listener that the configuration names, and the control socket.
@@ -85,7 +92,7 @@ pub fn open_all(config: &Config) -> io::Result<Vec<Open>> {
 /// One that somebody else opened for us.
 pub fn taken(listener: Listener, address: SocketAddr, socket: OwnedFd) -> Open {
     Open {
-        role: Role::Smtpd,
+        role: listener.role(),
         listener,
         address: Some(address),
         shown: address.to_string(),
@@ -103,7 +110,7 @@ pub fn open_one(listener: Listener, address: SocketAddr) -> io::Result<Open> {
         )
     })?;
     Ok(Open {
-        role: Role::Smtpd,
+        role: listener.role(),
         listener,
         address: Some(address),
         shown: socket.local_addr()?.to_string(),

@@ -15,8 +15,10 @@ use std::process::{Child, ExitStatus};
 use std::time::Duration;
 use sys::socket::Kind;
 
-/// How long launch may take to answer: it forks and executes, no more.
-const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// How long launch may take to answer: it forks and executes, and may be looking users up before, some seconds each.
+const ANSWER_WAIT: Duration = Duration::from_secs(20);
+/// Rounds of the watch that it may leave unanswered.
+const UNANSWERED_MAX: u8 = 2;
 
 /// Who starts roles.
 pub enum Nursery {
@@ -55,6 +57,8 @@ pub struct Launch {
     ended: BTreeMap<u32, ExitStatus>,
     /// Answers to calls that were not asked for yet.
     called: Vec<Called>,
+    /// Rounds of the watch that it has not answered.
+    unanswered: u8,
     _child: Child,
 }
 
@@ -128,6 +132,16 @@ impl Nursery {
         }
     }
 
+    /// Asks launch whether it is awake. One that did not say so for some rounds is as good as gone: nobody would be started
+    /// any more, and no end would be heard of, so that whatever is asked of it next is an error.
+    pub fn watch(&mut self) {
+        if let Nursery::Launch(launch) = self {
+            launch.unanswered = launch.unanswered.saturating_add(1);
+            // Where there is no room it is because it does not read.
+            let _ = sys::socket::send(&launch.socket, &Ask::Watch.encode(), &[]);
+        }
+    }
+
     /// The user that a role is; nothing where it is ours.
     pub fn uid_of(&self, role: Role) -> Option<u32> {
         match self {
@@ -152,11 +166,12 @@ impl Launch {
         let child = sys::process::start_role(&["launch"], theirs.as_fd(), None)?;
         drop(theirs);
         sys::socket::send(&ours, &Ask::Users(users.clone()).encode(), &[])?;
-        let launch = Self {
+        let mut launch = Self {
             socket: ours,
             users: users.clone(),
             ended: BTreeMap::new(),
             called: Vec::new(),
+            unanswered: 0,
             _child: child,
         };
         match launch.wait()? {
@@ -185,6 +200,9 @@ impl Launch {
         while let Some(told) = self.hear()? {
             self.note(told)?;
         }
+        if self.unanswered > UNANSWERED_MAX {
+            return Err(io::Error::other("launch does not say that it is awake"));
+        }
         Ok(())
     }
 
@@ -204,6 +222,10 @@ impl Launch {
                 sys::socket::send(&self.socket, &kill, &[]).map(drop)
             }
             Told::Failed(..) => Ok(()),
+            Told::Awake => {
+                self.unanswered = 0;
+                Ok(())
+            }
             Told::Unfit(place, why) => {
                 self.called.push((place, Err(why)));
                 Ok(())
@@ -227,7 +249,7 @@ impl Launch {
         }
     }
 
-    fn wait(&self) -> io::Result<Told> {
+    fn wait(&mut self) -> io::Result<Told> {
         let wait = Timespec::try_from(ANSWER_WAIT).map_err(io::Error::other)?;
         loop {
             if let Some(told) = self.hear()? {
@@ -236,8 +258,67 @@ impl Launch {
             let mut watched = [PollFd::new(&self.socket, PollFlags::IN)];
             // A signal to stop is heard when what is under way has an end.
             if retry_on_intr(|| poll(&mut watched, Some(&wait)))? == 0 {
+                // As good as gone: nothing is waited for any more.
+                self.unanswered = u8::MAX;
                 return Err(io::Error::other("launch does not answer"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::confine::users::Ids;
+    use std::process::Command;
+
+    /// A nursery with a launch that the test is itself.
+    fn with_launch() -> (Nursery, OwnedFd) {
+        let (ours, theirs) = sys::socket::pair(Kind::SeqPacket).unwrap();
+        let ids = Ids { uid: 1, gid: 1 };
+        let launch = Launch {
+            socket: ours,
+            users: Users {
+                supervisor: ids,
+                launch: ids,
+                roles: Role::ALL.map(|role| (role, ids)).into(),
+            },
+            ended: BTreeMap::new(),
+            called: Vec::new(),
+            unanswered: 0,
+            _child: Command::new("true").spawn().unwrap(),
+        };
+        (Nursery::Launch(launch), theirs)
+    }
+
+    fn role_ended(nursery: &mut Nursery) -> io::Result<bool> {
+        let mut born = Born::Launched(Whom::Role(Role::Relay), 77);
+        nursery.try_wait(&mut born).map(|status| status.is_some())
+    }
+
+    #[test]
+    fn a_launch_that_answers_is_gone_on_with() {
+        let (mut nursery, launch) = with_launch();
+        for _ in 0..5 {
+            nursery.watch();
+            // The answer may be a round late.
+            assert!(!role_ended(&mut nursery).unwrap());
+            sys::socket::send(&launch, &Told::Awake.encode(), &[]).unwrap();
+        }
+        assert!(!role_ended(&mut nursery).unwrap());
+    }
+
+    #[test]
+    fn one_that_does_not_is_as_good_as_gone_after_two_rounds() {
+        let (mut nursery, launch) = with_launch();
+        for _ in 0..=UNANSWERED_MAX {
+            assert!(!role_ended(&mut nursery).unwrap());
+            nursery.watch();
+        }
+        let why = role_ended(&mut nursery).unwrap_err().to_string();
+        assert!(why.contains("launch does not say"), "{why}");
+        // It reads again in the end, all of it.
+        sys::socket::send(&launch, &Told::Awake.encode(), &[]).unwrap();
+        assert!(!role_ended(&mut nursery).unwrap());
     }
 }

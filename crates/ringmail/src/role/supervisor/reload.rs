@@ -14,12 +14,13 @@ use crate::drive::arrow::Sender;
 use crate::drive::gateway;
 use crate::event::{self, Event};
 use crate::ipc::reload::Answer;
-use crate::ipc::spawn::{Arrow, Role, ToRole};
+use crate::ipc::spawn::{Arrow, Listener, Role, ToRole};
 use crate::ipc::supervise::{
     Answered, CHANGES_MAX, Change, Reload, TEXT_OCTETS, VALUE_OCTETS, cut,
 };
 use std::collections::BTreeSet;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -62,7 +63,7 @@ pub struct Reloading {
     changes: Vec<Change>,
     more: u64,
     waiting: BTreeSet<Role>,
-    smtpd_told: bool,
+    servers_told: bool,
     /// When it is answered in any case.
     pub deadline: Instant,
 }
@@ -97,7 +98,7 @@ impl Supervisor {
             Err(Reload::Busy)
         } else {
             let new = text.and_then(|text| self.check(text, sockets, secrets));
-            new.and_then(|new| self.try_certificates(asker.clone(), new))
+            new.and_then(|new| self.try_files(asker.clone(), new))
         };
         if let Err(refused) = begun {
             self.refuse(asker, refused);
@@ -120,7 +121,7 @@ impl Supervisor {
         self.answer_reload(asker, refused);
     }
 
-    /// Checks all that can be wrong before anything is changed, but what keys alone can say.
+    /// Checks all that can be wrong before anything is changed, but what only those can say who have files.
     fn check(
         &self,
         configuration: String,
@@ -176,16 +177,16 @@ impl Supervisor {
             changes,
             more,
             waiting: BTreeSet::new(),
-            smtpd_told: false,
+            servers_told: false,
             deadline: Instant::now() + TAKE_WAIT,
         });
         for role in Role::ALL {
-            // smtpd is told when the others know. The answer comes by admin: one that must be started anew is when
+            // Servers are told when the others know. The answer comes by admin: one that must be started anew is when
             // it has been given.
             let later = match role {
-                Role::Smtpd => true,
+                Role::Smtpd | Role::Submission => true,
                 // It has taken its own already.
-                Role::Keys => !self.secrets.is_empty(),
+                Role::Keys | Role::Auth => self.secrets.iter().any(|file| file.what.role() == role),
                 Role::Admin => self.reaches_elsewhere(role),
                 _ => false,
             };
@@ -200,26 +201,22 @@ impl Supervisor {
     /// Opens what is new first: if that is not possible nothing changes. What is not named any more is closed.
     fn take_listeners(&mut self, new: &Config, mut brought: Vec<Open>) -> Result<(), Reload> {
         let wanted = listeners::wanted(new);
-        let is_wanted = |open: &Open| {
-            open.address
-                .is_none_or(|a| wanted.contains(&(open.listener, a)))
+        // One whose TLS begins in another way is the same socket, of the same role.
+        let is_it = |open: &Open, (listener, address): &(Listener, SocketAddr)| {
+            open.role == listener.role() && open.address == Some(*address)
         };
-        let is_open = |(listener, address): &(_, _)| {
-            self.listeners
-                .iter()
-                .any(|open| open.listener == *listener && open.address == Some(*address))
-        };
+        let is_wanted =
+            |open: &Open| open.address.is_none() || wanted.iter().any(|wanted| is_it(open, wanted));
+        let is_open = |wanted: &(_, _)| self.listeners.iter().any(|open| is_it(open, wanted));
         let opened: Result<Vec<Open>, _> = wanted
             .iter()
             .filter(|wanted| !is_open(wanted))
-            .map(|(listener, address)| {
-                let is_it =
-                    |open: &Open| open.listener == *listener && open.address == Some(*address);
-                match brought.iter().position(is_it) {
+            .map(
+                |wanted| match brought.iter().position(|open| is_it(open, wanted)) {
                     Some(at) => Ok(brought.swap_remove(at)),
-                    None => listeners::open_one(*listener, *address),
-                }
-            })
+                    None => listeners::open_one(wanted.0, wanted.1),
+                },
+            )
             .collect();
         let opened =
             opened.map_err(|error| Reload::Surroundings(cut(error.to_string(), TEXT_OCTETS)))?;
@@ -227,6 +224,10 @@ impl Supervisor {
             .into_iter()
             .partition(is_wanted);
         self.listeners = stay;
+        for open in &mut self.listeners {
+            let wanted = wanted.iter().find(|wanted| is_it(open, wanted));
+            open.listener = wanted.map_or(open.listener, |wanted| wanted.0);
+        }
         for open in gone {
             event::say(&Event::ListenerClosed {
                 listener: listeners::name(open.listener),
@@ -264,9 +265,9 @@ impl Supervisor {
         process.begun += 1;
         self.tell(role, &self.orders(role), None);
         self.give_secrets(role);
-        if role == Role::Smtpd {
+        if let Some(arrow) = Arrow::SIGN.into_iter().find(|arrow| arrow.ends().0 == role) {
             // Over it come the certificates that keys has now; sessions go on with those that they began with.
-            self.join_anew(Arrow::Sign);
+            self.join_anew(arrow);
         }
         self.give_listeners(role);
         self.tell(role, &ToRole::Begin, None);
@@ -282,7 +283,7 @@ impl Supervisor {
         }
     }
 
-    /// Takes note of roles that have taken their orders, or have died; tells smtpd when its time has come, and
+    /// Takes note of roles that have taken their orders, or have died; tells the servers when their time has come, and
     /// answers when all are done or it has taken too long.
     pub(super) fn go_on_reloading(&mut self) {
         let Some(mut reloading) = self.reloading.take() else {
@@ -291,10 +292,12 @@ impl Supervisor {
         let serves = |role: &Role| self.processes.get(role).is_none_or(super::Process::serves);
         reloading.waiting.retain(|role| !serves(role));
         let late = Instant::now() >= reloading.deadline;
-        if (reloading.waiting.is_empty() || late) && !reloading.smtpd_told {
-            reloading.smtpd_told = true;
+        if (reloading.waiting.is_empty() || late) && !reloading.servers_told {
+            reloading.servers_told = true;
             self.reloading = Some(reloading);
-            self.give_new_orders(Role::Smtpd);
+            for role in Role::SERVERS {
+                self.give_new_orders(role);
+            }
             return self.go_on_reloading();
         }
         if reloading.waiting.is_empty() || late {

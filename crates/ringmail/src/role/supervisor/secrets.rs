@@ -2,9 +2,11 @@
 //! descriptors, so that a role that is started anew has the files that were there at the start or the last reload.
 
 use super::Supervisor;
-use crate::config::{Cert, Config};
+use crate::config::{self, Cert, Config};
 use crate::drive::certificate::PEM_OCTETS;
-use crate::ipc::spawn::{Part, Role, ToRole};
+use crate::drive::password::PASSWORD_FILE_OCTETS;
+use crate::ipc::spawn::{Part, Role, SecretFile, ToRole};
+use crate::passwords::FILE_OCTETS as PASSWORDS_OCTETS;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io;
@@ -13,102 +15,157 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use sys::file::{For, plain_file};
 
-/// Bits of a key's mode that let others than its owner change it, or others than its group read it.
+/// Bits of a secret's mode that let others than its owner change it, or others than its group read it.
 const TOO_WIDE: u32 = 0o037;
 
 /// One open file.
 pub struct Secret {
-    /// Of which certificate, in the order of the configuration.
-    pub certificate: u16,
-    /// Which of its files.
-    pub part: Part,
+    /// What it is.
+    pub what: SecretFile,
     /// The file.
     pub file: OwnedFd,
 }
 
+/// A file that the configuration names.
+enum Named<'c> {
+    Cert(u16, &'c Cert, Part),
+    Password(&'c config::Secret),
+    Passwords(&'c Path),
+}
+
+impl Named<'_> {
+    const fn what(&self) -> SecretFile {
+        match self {
+            Named::Cert(place, _, part) => SecretFile::Certificate(*place, *part),
+            Named::Password(_) => SecretFile::RelayPassword,
+            Named::Passwords(_) => SecretFile::Passwords,
+        }
+    }
+
+    /// Whether the service's own manager hands it over.
+    fn is_managers(&self) -> bool {
+        match self {
+            Named::Cert(_, cert, part) => cert.is_managers(*part),
+            Named::Password(secret) => secret.is_managers(),
+            Named::Passwords(_) => false,
+        }
+    }
+
+    const fn is_credential(&self) -> bool {
+        matches!(
+            self,
+            Named::Cert(_, Cert::Credential(_), _) | Named::Password(config::Secret::Credential(_))
+        )
+    }
+
+    fn open(&self) -> io::Result<Secret> {
+        let (opened, key) = match self {
+            Named::Cert(_, cert, part) => (open(cert, *part), format!("cert = \"{cert}\"")),
+            Named::Password(secret) => (
+                open_password(secret),
+                format!("relay.password = \"{secret}\""),
+            ),
+            Named::Passwords(path) => (
+                open_passwords(path),
+                format!("auth.passwords = \"file:{}\"", path.display()),
+            ),
+        };
+        let told = |error: io::Error| io::Error::new(error.kind(), format!("{key}: {error}"));
+        Ok(Secret {
+            what: self.what(),
+            file: opened.map_err(told)?.into(),
+        })
+    }
+}
+
 /// Opens all that the configuration names; the error names what cannot be used, and why.
 pub fn open_all(config: &Config) -> io::Result<Vec<Secret>> {
-    gather(config, Vec::new())
+    named(config).map(|one| one.open()).collect()
 }
 
-/// What root opens for a service that has given root up. What the service manager handed over is the service's own.
+/// What root opens for a service that has given root up. A credential that he does not find is with the service manager,
+/// and the service's own.
 pub fn open_for_service(config: &Config) -> io::Result<Vec<Secret>> {
-    let roots = named(config).filter(|(_, cert, _)| matches!(cert, Cert::Path(_)));
-    roots.map(open_one).collect()
+    let opened = named(config).map(|one| match one.open() {
+        Err(error) if one.is_credential() && error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    });
+    let opened: io::Result<Vec<Option<Secret>>> = opened.collect();
+    Ok(opened?.into_iter().flatten().collect())
 }
 
-/// All that the configuration names: what was brought, and what was not opened here.
+/// All that the configuration names: what the service manager hands over, what was brought, and what neither has.
 pub fn gather(config: &Config, mut brought: Vec<Secret>) -> io::Result<Vec<Secret>> {
-    let secrets = named(config).map(|(certificate, cert, part)| {
-        let is_it = |one: &Secret| one.certificate == certificate && one.part == part;
-        match brought.iter().position(is_it) {
-            Some(at) => Ok(brought.swap_remove(at)),
-            None => open_one((certificate, cert, part)),
+    let secrets = named(config).map(|one| {
+        let what = one.what();
+        match brought.iter().position(|secret| secret.what == what) {
+            Some(at) if !one.is_managers() => Ok(brought.swap_remove(at)),
+            _ => one.open(),
         }
     });
     secrets.collect()
 }
 
-/// Each file, by its certificate's place.
-fn named(config: &Config) -> impl Iterator<Item = (u16, &Cert, Part)> {
+/// Each file.
+fn named(config: &Config) -> impl Iterator<Item = Named<'_>> {
     let certs = (0..).zip(&config.certs);
-    certs.flat_map(|(place, cert)| [Part::Chain, Part::Key].map(|part| (place, cert, part)))
+    let parts = |(place, cert)| [Part::Chain, Part::Key].map(|part| Named::Cert(place, cert, part));
+    let password = config.relay_login.as_ref();
+    let password = password.map(|login| Named::Password(&login.password));
+    let passwords = config.passwords().map(Named::Passwords);
+    certs.flat_map(parts).chain(password).chain(passwords)
 }
 
-fn open_one((certificate, cert, part): (u16, &Cert, Part)) -> io::Result<Secret> {
-    let told =
-        |error: io::Error| io::Error::new(error.kind(), format!("cert = \"{cert}\": {error}"));
-    let file = open(cert, part).map_err(told)?.into();
-    Ok(Secret {
-        certificate,
-        part,
-        file,
-    })
-}
-
-/// Opens one of them.
+/// Opens a part of a certificate.
 pub fn open(cert: &Cert, part: Part) -> io::Result<File> {
-    let path = cert.file(part)?;
+    open_path(&cert.file(part)?, part == Part::Key, PEM_OCTETS)
+}
+
+/// Opens a password.
+pub fn open_password(secret: &config::Secret) -> io::Result<File> {
+    open_path(&secret.file()?, true, PASSWORD_FILE_OCTETS)
+}
+
+/// Opens the file of hashes.
+pub fn open_passwords(path: &Path) -> io::Result<File> {
+    open_path(path, true, PASSWORDS_OCTETS)
+}
+
+/// Opens a plain file of at most so many octets; a secret only where others than its owner and its group cannot read it,
+/// and others than its owner cannot change it. The error names the file.
+pub fn open_path(path: &Path, is_secret: bool, octets_max: u64) -> io::Result<File> {
+    let opened = || {
+        // A pipe that somebody put there is not waited for.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        if plain_file(&file, For::Reading)? > octets_max {
+            return Err(io::Error::other(format!("larger than {octets_max} octets")));
+        }
+        let mode = file.metadata()?.mode();
+        if is_secret && mode & TOO_WIDE != 0 {
+            let cause = format!(
+                "mode {:04o} lets others than its owner and its group at the secret: chmod 0600, or 0640",
+                mode & 0o7777
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, cause));
+        }
+        Ok(file)
+    };
     let told =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    open_path(&path, part).map_err(told)
-}
-
-fn open_path(path: &Path, part: Part) -> io::Result<File> {
-    // A pipe that somebody put there is not waited for.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if plain_file(&file, For::Reading)? > PEM_OCTETS {
-        return Err(io::Error::other(format!(
-            "larger than {} KiB",
-            PEM_OCTETS / 1024
-        )));
-    }
-    let mode = file.metadata()?.mode();
-    if part == Part::Key && mode & TOO_WIDE != 0 {
-        let cause = format!(
-            "mode {:04o} lets others than its owner and its group at the key: chmod 0600, or 0640",
-            mode & 0o7777
-        );
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, cause));
-    }
-    Ok(file)
+    opened().map_err(told)
 }
 
 impl Supervisor {
-    /// Gives keys what it needs, each file by a descriptor of its own.
+    /// Gives a role those files that are for it, each by a descriptor of its own.
     pub(super) fn give_secrets(&self, role: Role) {
-        if role == Role::Keys {
-            self.give_files(&self.secrets);
-        }
+        self.give_files(role, &self.secrets);
     }
 
-    /// Gives keys these files.
-    pub(super) fn give_files(&self, secrets: &[Secret]) {
-        for secret in secrets {
-            let (certificate, part) = (secret.certificate, secret.part);
-            let file = ToRole::File { certificate, part };
-            self.tell(Role::Keys, &file, Some(&secret.file));
+    /// Gives a role those of these that are for it.
+    pub(super) fn give_files(&self, role: Role, secrets: &[Secret]) {
+        for secret in secrets.iter().filter(|secret| secret.what.role() == role) {
+            self.tell(role, &ToRole::File(secret.what), Some(&secret.file));
         }
     }
 }

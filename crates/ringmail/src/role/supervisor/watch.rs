@@ -1,5 +1,6 @@
 //! Whether the roles are awake: each that serves is asked once in a while, and one that does not say so, or does not begin
 //! to serve, is ended, and started anew. It is counted in rounds, not in time, so that a machine that slept ends nobody.
+//! launch is asked too; without it the service ends, for nobody could start what dies.
 
 use super::Supervisor;
 use crate::event::{self, Event};
@@ -41,6 +42,7 @@ impl Supervisor {
             return;
         }
         self.rounds = Rounds::begin(pause);
+        self.nursery.watch();
         for role in Role::ALL {
             let Some(process) = self.processes.get_mut(&role) else {
                 continue;

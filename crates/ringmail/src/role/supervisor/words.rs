@@ -71,14 +71,16 @@ impl Words {
                 true
             }
             FromRole::Asks { .. } => self.role == Role::Admin,
-            // The spool cannot be opened, or a key not be read. Who serves has done it.
-            FromRole::Hopeless(_) => matches!(self.role, Role::Keys | Role::Queue) && !self.served,
+            // The spool cannot be opened, or a file not be used. Who serves has done it.
+            FromRole::Hopeless(_) => {
+                (self.role == Role::Queue || Role::FILED.contains(&self.role)) && !self.served
+            }
             // Before it hears anything else. What is missing ends a service that demands all of it, and folders that are
             // named are looked for.
             FromRole::Confined { .. } => !std::mem::replace(&mut self.confined, true),
-            FromRole::Refuses(_) => self.role == Role::Keys && self.served,
+            FromRole::Refuses(_) => Role::FILED.contains(&self.role) && self.served,
             FromRole::Awake => self.served,
-            FromRole::Calls { .. } => self.role == Role::Local,
+            FromRole::Calls { .. } | FromRole::LetsGo { .. } => self.role == Role::Local,
             // The end follows.
             FromRole::Trapped(_) => !std::mem::replace(&mut self.trapped, true),
         }
@@ -103,10 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn queue_and_keys_alone_end_the_service_and_not_once_they_serve() {
+    fn queue_and_who_has_files_alone_end_the_service_and_not_once_they_serve() {
         for role in Role::ALL {
             let mut words = Words::of(role);
-            let may = matches!(role, Role::Keys | Role::Queue);
+            let may = matches!(role, Role::Auth | Role::Keys | Role::Queue);
             assert_eq!(words.may(&hopeless()), may, "{role}");
             assert!(words.may(&FromRole::Ready));
             assert!(!words.may(&hopeless()), "{role}");
@@ -130,6 +132,20 @@ mod tests {
         };
         for role in Role::ALL {
             assert_eq!(Words::of(role).may(&asks), role == Role::Admin, "{role}");
+        }
+    }
+
+    #[test]
+    fn local_alone_calls_for_couriers() {
+        let calls = FromRole::Calls {
+            token: 1,
+            user: "ann".into(),
+        };
+        let lets_go = FromRole::LetsGo { token: 1 };
+        for role in Role::ALL {
+            for word in [&calls, &lets_go] {
+                assert_eq!(Words::of(role).may(word), role == Role::Local, "{role}");
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::role::Place;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use ringmail::drive::arrow::{self, Receiver, Sender};
 use ringmail::ipc::sign::{FromKeys, ToKeys};
-use ringmail::ipc::spawn::{Arrow, Part, Role, ToRole};
+use ringmail::ipc::spawn::{Arrow, Part, Role, SecretFile, ToRole};
 use std::fs::File;
 use std::io::Write as _;
 use std::time::Instant;
@@ -34,10 +34,7 @@ pub fn look() -> Vec<String> {
         let mut real = Besieged::start_by(place, Role::Keys, &orders).map_err(words)?;
         for (part, name) in [(Part::Chain, "fullchain.pem"), (Part::Key, "privkey.pem")] {
             let file = File::open(place.folder().join(name)).map_err(words)?;
-            let told = ToRole::File {
-                certificate: 0,
-                part,
-            };
+            let told = ToRole::File(SecretFile::Certificate(0, part));
             real.birth.order(&told, Some(&file.into())).map_err(words)?;
         }
         let (ask, mut answers) = open(&real)?;
@@ -68,9 +65,11 @@ pub fn look() -> Vec<String> {
         }
         // Rubbish ends its own arrow and no other.
         for _ in 0..ARROWS {
-            let other = real.arrow(Arrow::Sign);
-            // What was not taken was more than enough.
-            let _ = sys::socket::send(&other, &random.rubbish(), &[]);
+            for arrow in [Arrow::Sign, Arrow::Login] {
+                let other = real.arrow(arrow);
+                // What was not taken was more than enough.
+                let _ = sys::socket::send(&other, &random.rubbish(), &[]);
+            }
         }
         flood(&ask, &mut answers, &scalar).await?;
         if place.all_but("") != before {

@@ -77,7 +77,7 @@ fn id_of(role: Role) -> u32 {
     FIRST_ID + u32::try_from(at).unwrap_or(0)
 }
 
-fn users(change: impl FnOnce(&mut Users)) -> Users {
+pub fn users(change: impl FnOnce(&mut Users)) -> Users {
     let same = |id| Ids { uid: id, gid: id };
     let mut users = Users {
         supervisor: same(SUPERVISOR_ID),
@@ -244,7 +244,7 @@ impl Launched {
         let fds = [null.as_fd(); 3];
         let start = Ask::Start(role).encode();
         let kill = Ask::Kill(Whom::Role(role)).encode();
-        match random.below(27) {
+        match random.below(28) {
             // Right ones: some run already, some do not.
             0..=11 => match self.ask_start(role)? {
                 Some(Told::Started(Whom::Role(one), _) | Told::Failed(one, _)) if one == role => {
@@ -254,6 +254,7 @@ impl Launched {
             },
             12..=15 => self.put(&kill, &[]),
             24..=26 => self.ask_for_a_courier(random),
+            27 => self.ask_whether_it_is_awake(),
             16 => self.ended_by(&start, &[]),
             17 => self.ended_by(&start, &fds[..2]),
             18 => self.ended_by(&kill, &fds[..1]),
@@ -296,6 +297,17 @@ impl Launched {
         }
     }
 
+    fn ask_whether_it_is_awake(&self) -> Result<bool, String> {
+        self.put(&Ask::Watch.encode(), &[])?;
+        loop {
+            match self.hear()? {
+                Some(Told::Ended(..)) => {}
+                Some(Told::Awake) => return Ok(true),
+                told => return Err(format!("whether it is awake: {told:?}")),
+            }
+        }
+    }
+
     /// Says what launch cannot have, and waits until it has ended.
     fn ended_by(&mut self, octets: &[u8], fds: &[BorrowedFd<'_>]) -> Result<bool, String> {
         self.put(octets, fds)?;
@@ -327,7 +339,19 @@ impl Launched {
                 [_, word, name, _] if word == "role" && name == "launch" => None,
                 _ => return Err(format!("launch started {words:?}")),
             };
-            let ids = ids_of(pid);
+            let mut ids = ids_of(pid);
+            let began = Instant::now();
+            // One that was just executed is launch still, and becomes who it is before anything else: its groups first, so
+            // that it is seen half way, too.
+            let becomes = |ids: &[u32]| {
+                let may_be =
+                    |id: &u32| *id == LAUNCH_ID || role.is_some_and(|role| *id == id_of(role));
+                ids.contains(&LAUNCH_ID) && ids.iter().all(may_be)
+            };
+            while role.is_some() && becomes(&ids) && began.elapsed() < SOON {
+                std::thread::sleep(Duration::from_millis(1));
+                ids = ids_of(pid);
+            }
             let Some(role) = role else {
                 let known = |id: &u32| (FIRST_ID..FIRST_ID + 30).contains(id);
                 if ids.iter().all(known) {

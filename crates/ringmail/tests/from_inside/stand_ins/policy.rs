@@ -1,15 +1,16 @@
-//! Who has taken smtpd over asks policy for seals: for others' domains, in the name of peers and doors that it makes up,
-//! for very many recipients, in frames that are none, and without ever reading an answer. The test gave policy its key,
-//! and judges by a rule of its own what was sealed by it.
+//! Who has taken smtpd and submission over asks policy for seals: for others' domains, in the name of peers and logins that
+//! it makes up, for very many recipients, in frames that are none, and without ever reading an answer. The test gave policy
+//! its keys, and judges by a rule of its own what was sealed by one of them.
 
 use super::random::Random;
-use super::{Besieged, SOON, run, words};
+use super::{Besieged, SOON, mailbox, run, words};
 use crate::role::Place;
-use mail::{ForwardPath, Mailbox, Recipient, ReversePath};
+use mail::{ForwardPath, Mailbox, ReversePath};
 use ringmail::drive::arrow::{self, Receiver, Sender};
-use ringmail::ipc::judge::{Judged, Question};
-use ringmail::ipc::spawn::{Arrow, FromRole, Listener, Role, Source, ToRole};
+use ringmail::ipc::judge::{Judged, Question, Verdict};
+use ringmail::ipc::spawn::{Arrow, FromRole, Role, Share, Source, ToRole};
 use ringmail::seal::{KEY_OCTETS, Key, Opener, Sealed};
+use ringmail::ticket::{LoggedIn, Ticket, Tickets};
 use std::fs::{self, File};
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -49,21 +50,25 @@ pub fn look() -> Vec<String> {
     run(async |place: &Place| {
         let orders = place.orders_by(&configuration());
         let mut policy = Besieged::start_by(place, Role::Policy, &orders).map_err(words)?;
-        let key = Key::new([7; KEY_OCTETS]);
-        let order = ToRole::Key(key.clone());
-        policy.birth.order(&order, None).map_err(words)?;
+        let (key, tickets) = (Key::new([7; KEY_OCTETS]), Key::new([8; KEY_OCTETS]));
+        for order in [
+            ToRole::Key(Share::Transactions, key.clone()),
+            ToRole::Key(Share::Tickets, tickets.clone()),
+        ] {
+            policy.birth.order(&order, None).map_err(words)?;
+        }
         let mut honest: Judges = arrow::open(policy.arrow(Arrow::Judge)).map_err(words)?;
         policy.serves().await?;
-        let mut judge = Judge::new(&key);
+        let mut judge = Judge::new(&key, &tickets);
         attack(&policy, &mut judge).await?;
         let unread = leave_unread(&policy).await?;
         hold_descriptors(&policy).await?;
         let question = honest_question();
         honest.0.say(&question, &[], None).map_err(words)?;
-        let sealed = answer(&mut honest.1).await?.sealed;
-        judge.look(&question, sealed)?;
+        let verdict = answer(&mut honest.1).await?.verdict;
+        judge.look(Arrow::Judge, &question, verdict)?;
         drop(unread);
-        judge.saw_both()?;
+        judge.saw_all()?;
         if policy.lives() {
             Ok(())
         } else {
@@ -80,41 +85,58 @@ async fn answer(from: &mut Receiver<Judged>) -> Result<Judged, String> {
 /// Says what may be sealed: not by policy's brain, but by what the configuration above means.
 struct Judge {
     opener: Opener,
+    tickets: Tickets,
     sealed: u64,
+    submitted: u64,
     refused: u64,
 }
 
 impl Judge {
-    fn new(key: &Key) -> Self {
+    fn new(key: &Key, tickets: &Key) -> Self {
         Self {
             opener: Opener::new(key),
+            tickets: Tickets::new(tickets),
             sealed: 0,
+            submitted: 0,
             refused: 0,
         }
     }
 
-    fn look(
-        &mut self,
-        question: &Question,
-        answer: Option<(Vec<Recipient>, ringmail::seal::Seal)>,
-    ) -> Result<(), String> {
-        let Some((recipients, seal)) = answer else {
+    fn look(&mut self, arrow: Arrow, question: &Question, verdict: Verdict) -> Result<(), String> {
+        let Verdict::Sealed(recipients, seal) = verdict else {
             self.refused += 1;
             return Ok(());
         };
+        let is_submitted = arrow == Arrow::JudgeSubmitted;
         self.sealed += 1;
+        self.submitted += u64::from(is_submitted);
         let wrong = |why: &str| {
             let shown = format!("{question:?}");
             Err(format!("sealed {why}: {shown:.2000}"))
         };
         let paths = &question.forward_paths;
-        if question.listener == Listener::Control {
-            return wrong("for a door that takes no mail");
+        let login = question.login.as_deref();
+        if is_submitted != login.is_some() {
+            return wrong("for who is logged in where nobody is, or is not where all are");
+        }
+        let is_his = |(login, ticket)| {
+            let logged_in = LoggedIn {
+                session: question.session,
+                peer: question.peer,
+                login,
+            };
+            let named = ReversePath::Mailbox(mailbox("joe@far.test"));
+            self.tickets.knows(ticket, &logged_in) && question.reverse_path != named
+        };
+        if let Some((login, ticket)) = login
+            && !is_his((login, ticket))
+        {
+            return wrong("for whom nobody vouched, or under the address of another");
         }
         if paths.is_empty() || paths.len() > RECIPIENTS_MAX || recipients.is_empty() {
             return wrong("for too many or for nobody");
         }
-        let friend = is_friend(question.peer);
+        let friend = is_submitted || is_friend(question.peer);
         if !friend && !paths.iter().all(is_ours) {
             return wrong("for a stranger to a domain that is not ours");
         }
@@ -130,6 +152,7 @@ impl Judge {
         }
         let sealed = Sealed {
             peer: question.peer,
+            login: login.map(|(login, _)| login),
             reverse_path: &question.reverse_path,
             recipients: &recipients,
         };
@@ -140,13 +163,13 @@ impl Judge {
     }
 
     /// An attack of which everything is refused, or nothing, tells nothing.
-    fn saw_both(&self) -> Result<(), String> {
-        if self.sealed > 50 && self.refused > 50 {
+    fn saw_all(&self) -> Result<(), String> {
+        if self.sealed - self.submitted > 50 && self.submitted > 20 && self.refused > 50 {
             Ok(())
         } else {
             Err(format!(
-                "{} sealed, {} refused: the attack is none",
-                self.sealed, self.refused
+                "{} sealed, {} of them for users, {} refused: the attack is none",
+                self.sealed, self.submitted, self.refused
             ))
         }
     }
@@ -181,30 +204,71 @@ fn is_of_ours(mailbox: &Mailbox) -> bool {
     user || text == "x@far.test" || listed.is_some_and(|n| n < LISTED)
 }
 
+/// The two over which policy is asked.
+const ARROWS: [Arrow; 2] = [Arrow::Judge, Arrow::JudgeSubmitted];
+
 /// Questions of all kinds, and now and then a frame that is none.
 async fn attack(policy: &Besieged, judge: &mut Judge) -> Result<(), String> {
     let mut random = Random::new(0x5ea1);
-    let mut smtpd: Judges = arrow::open(policy.arrow(Arrow::Judge)).map_err(words)?;
+    let open = |arrow| arrow::open(policy.arrow(arrow)).map_err(words);
+    let mut ends_of: [Judges; 2] = [open(ARROWS[0])?, open(ARROWS[1])?];
     for token in 0..QUESTIONS {
+        let which = usize::from(random.below(3) == 0);
         if random.below(10) == 0 {
             // Rubbish ends the arrow and nothing else; the next life has another.
-            let raw = policy.arrow(Arrow::Judge);
+            let raw = policy.arrow(ARROWS[which]);
             let _ = sys::socket::send(&raw, &random.rubbish(), &[]);
             ends(raw).await?;
-            smtpd = arrow::open(policy.arrow(Arrow::Judge)).map_err(words)?;
+            ends_of[which] = open(ARROWS[which])?;
         }
-        let question = forged(&mut random, token);
-        smtpd
-            .0
-            .say(&question, &random.octets(50), None)
+        let mut question = forged(&mut random, token);
+        question.login = login(&mut random, &judge.tickets, ARROWS[which], &question);
+        let (ask, answers) = &mut ends_of[which];
+        ask.say(&question, &random.octets(50), None)
             .map_err(words)?;
-        let judged = answer(&mut smtpd.1).await?;
+        let judged = answer(answers).await?;
         if judged.token != token {
             return Err("the answer to another question".into());
         }
-        judge.look(&question, judged.sealed)?;
+        judge.look(ARROWS[which], &question, judged.verdict)?;
     }
     Ok(())
+}
+
+/// A login for a question, with the ticket that auth gave or with one of another session, client or login.
+fn login(
+    random: &mut Random,
+    tickets: &Tickets,
+    arrow: Arrow,
+    question: &Question,
+) -> Option<Box<(Mailbox, Ticket)>> {
+    let (ann, bob) = (mailbox("ann@a.test"), mailbox("bob@a.test"));
+    let right = LoggedIn {
+        session: question.session,
+        peer: question.peer,
+        login: &ann,
+    };
+    let submitted = arrow == Arrow::JudgeSubmitted;
+    let vouched = match random.below(if submitted { 8 } else { 20 }) {
+        0 => return None,
+        1 => LoggedIn {
+            session: question.session + 1,
+            ..right
+        },
+        2 => LoggedIn {
+            peer: IpAddr::from([192, 0, 2, 99]),
+            ..right
+        },
+        3 => LoggedIn {
+            login: &bob,
+            ..right
+        },
+        _ if submitted => right,
+        4 => right,
+        _ => return None,
+    };
+    let ticket = tickets.issue(&vouched);
+    Some(Box::new((ann, ticket)))
 }
 
 /// Waits until the other end has closed it.
@@ -254,7 +318,6 @@ fn forged(random: &mut Random, token: u64) -> Question {
         "ann@[192.0.2.1]",
         "m1@list.test",
     ];
-    let listeners = [Listener::Mx, Listener::Submission, Listener::Control];
     // Mostly few and right, so that a wrong one among them shows.
     let count = match random.below(40) {
         0 => 0,
@@ -274,13 +337,14 @@ fn forged(random: &mut Random, token: u64) -> Question {
     }
     let reverse_path = match random.below(3) {
         0 => ReversePath::Null,
-        1 => ReversePath::Mailbox(super::mailbox("ann@a.test")),
-        _ => ReversePath::Mailbox(super::mailbox("joe@far.test")),
+        1 => ReversePath::Mailbox(mailbox("ann@a.test")),
+        _ => ReversePath::Mailbox(mailbox("joe@far.test")),
     };
     Question {
         token,
+        session: random.below(3),
         peer: random.of(&PEERS).parse().expect("an address"),
-        listener: *random.of(&listeners),
+        login: None,
         reverse_path,
         forward_paths,
     }
@@ -289,8 +353,9 @@ fn forged(random: &mut Random, token: u64) -> Question {
 fn honest_question() -> Question {
     Question {
         token: 1,
+        session: 1,
         peer: IpAddr::from([192, 0, 2, 7]),
-        listener: Listener::Mx,
+        login: None,
         reverse_path: ReversePath::Null,
         forward_paths: vec![ForwardPath::parse("ann@a.test").expect("it is one")],
     }

@@ -10,7 +10,7 @@ use ringmail::drive::arrow::{self, Receiver, Sender};
 use ringmail::ipc::accept::{FromQueue, Incoming, ToQueue};
 use ringmail::ipc::control::{Answer, Request};
 use ringmail::ipc::deliver::{Attempt, Ended};
-use ringmail::ipc::spawn::{Arrow, Role, ToRole};
+use ringmail::ipc::spawn::{Arrow, Role, Share, ToRole};
 use ringmail::seal::{KEY_OCTETS, Key, Seal, Sealed, Sealer};
 use std::fs::File;
 use std::net::IpAddr;
@@ -43,6 +43,7 @@ impl Seals {
 fn seal(sealer: &mut Sealer, recipients: &[Recipient]) -> Seal {
     sealer.seal(&Sealed {
         peer: IpAddr::from(PEER),
+        login: None,
         reverse_path: &ReversePath::Null,
         recipients,
     })
@@ -65,6 +66,7 @@ fn accept(token: u64, recipients: Vec<Recipient>, seal: Seal, body: Option<Body>
         by: "mx.a.test".into(),
         extended: true,
         secure: false,
+        login: None,
     };
     let message = Box::new(Incoming {
         envelope,
@@ -92,7 +94,7 @@ pub fn look() -> Vec<String> {
     run(async |place: &Place| {
         let mut queue = Besieged::start(place, Role::Queue).map_err(words)?;
         let key = Key::new([7; KEY_OCTETS]);
-        let order = ToRole::Key(key.clone());
+        let order = ToRole::Key(Share::Transactions, key.clone());
         queue.birth.order(&order, None).map_err(words)?;
         let mut seals = Seals::new(&key);
         let mut honest = Honest::begin(&queue, &mut seals).await?;

@@ -5,7 +5,7 @@
 use super::random::Random;
 use super::{Besieged, SOON, mailbox, run, words};
 use crate::role::Place;
-use mail::{Destination, Domain, Ending, LmtpSocket, Outcome, QueueId, ReversePath};
+use mail::{Destination, Domain, Ending, LmtpSocket, Outcome, QueueId, ReversePath, Scheme};
 use ringmail::drive::arrow::{self, Receiver, Sender};
 use ringmail::ipc::deliver::{Attempt, Ended};
 use ringmail::ipc::spawn::{Arrow, Role};
@@ -174,13 +174,13 @@ fn destination(random: &mut Random, services: &Services, ports: &[u16]) -> Desti
     let other = *random.of(ports);
     let any = u16::try_from(random.below(65_536)).unwrap_or(0);
     match random.below(9) {
-        0..=2 => Destination::SmartHost(host.into(), other),
+        0..=2 => Destination::SmartHost(*random.of(&Scheme::ALL), host.into(), other),
         // Any port but those that it may reach.
         3 => {
             let taken = services.own.contains(&any) || any == 5353;
-            Destination::SmartHost(host.into(), if taken { 0 } else { any })
+            Destination::SmartHost(Scheme::Smtp, host.into(), if taken { 0 } else { any })
         }
-        4 => Destination::SmartHost("127.0.0.1".into(), *random.of(&services.own)),
+        4 => Destination::SmartHost(Scheme::Smtp, "127.0.0.1".into(), *random.of(&services.own)),
         5 => Destination::Mx(Domain::Ipv4([127, 0, 0, 1].into())),
         6 => Destination::Lmtp(LmtpSocket::Tcp(host.into(), other)),
         7 => Destination::Lmtp(LmtpSocket::Unix("/run/systemd/private".into())),
@@ -214,7 +214,7 @@ async fn bodies(
     number: u64,
 ) -> Result<(), String> {
     let file = place.folder().join("elsewhere/file");
-    let smart_host = Destination::SmartHost("127.0.0.1".into(), services.own[1]);
+    let smart_host = Destination::SmartHost(Scheme::Smtp, "127.0.0.1".into(), services.own[1]);
     let mut asked = attempt(number, smart_host);
     let kind = random.below(10);
     let octets = match kind {
@@ -261,7 +261,7 @@ async fn flood(
         queue.0.say(&asked, &content, None).map_err(words)?;
     }
     let mut honest: Delivers = arrow::open(relay.arrow(Arrow::DeliverRelay)).map_err(words)?;
-    let smart_host = Destination::SmartHost("127.0.0.1".into(), services.own[1]);
+    let smart_host = Destination::SmartHost(Scheme::Smtp, "127.0.0.1".into(), services.own[1]);
     let ended = deliver(&mut honest, &attempt(1, smart_host), b"x\r\n", None).await?;
     if ended.outcomes.len() == 1 {
         Ok(())

@@ -1,5 +1,5 @@
 //! The supervisor is real, as a plain user, and so are the roles but one, in whose place somebody is who says to the
-//! supervisor what he likes: rubbish, words of others, lies about walls, the same word very often. Nothing is started but
+//! supervisor what he likes: rubbish, words of others, lies about walls, the same word very often, or nothing at all. Nothing is started but
 //! the roles, each once; the others go on; the service does not end by it, and serves when the role is itself again.
 //!
 //! All of it are processes of this program, which find what they are to be in a file of the folder that they run in.
@@ -23,7 +23,7 @@ use std::process::{Child, Command, ExitCode};
 use std::time::{Duration, Instant};
 
 /// Lives of the one who has taken a role over; then the role is itself again.
-const LIVES: u64 = 3;
+const LIVES: u64 = 4;
 /// Words of one kind in a life.
 const WORDS: u64 = 300;
 /// How long all of it may take.
@@ -256,19 +256,33 @@ pub fn be_supervisor() -> ExitCode {
 fn supervise() -> io::Result<()> {
     ringmail::event::speak_as("supervisor");
     let path = std::env::current_dir()?.join("ringmail.toml");
-    let path = path.display().to_string();
     let configuration = fs::read_to_string(&path)?;
+    serve(
+        &path.display().to_string(),
+        configuration,
+        WATCH_ROUND,
+        root::get_ready,
+    )
+}
+
+/// Serves by this configuration, with what `get_ready` gets.
+pub fn serve(
+    path: &str,
+    configuration: String,
+    watch_round: Duration,
+    get_ready: impl FnOnce(&Config) -> io::Result<root::Ready>,
+) -> io::Result<()> {
     let situation = Situation::Run;
-    let config = Config::parse(&configuration, &path, situation)
+    let config = Config::parse(&configuration, path, situation)
         .map_err(|errors| io::Error::other(errors.to_string()))?;
-    let ready = root::get_ready(&config)?;
+    let ready = get_ready(&config)?;
     let start = Start {
         config,
         configuration,
-        path,
+        path: path.into(),
         situation,
         ready: "ready".into(),
-        watch_round: WATCH_ROUND,
+        watch_round,
     };
     ringmail::role::in_event_loop(supervisor::run(start, ready))
 }
@@ -307,7 +321,7 @@ struct Taken {
 }
 
 fn be_taken(role: Role, life: u64) -> io::Result<()> {
-    let birth = sys::process::take_birth_socket().ok_or(io::ErrorKind::NotFound)?;
+    let birth = sys::process::take_birth_socket()?.ok_or(io::ErrorKind::NotFound)?;
     let mut it = Taken {
         birth,
         random: Random::new(0xbad + life),
@@ -322,6 +336,12 @@ fn be_taken(role: Role, life: u64) -> io::Result<()> {
         absent: Vec::new(),
     })?;
     while !matches!(it.hear()?, Some(ToRole::Begin)) {}
+    // queue alone may take as long as it likes to begin.
+    if life == LIVES - 1 && role != Role::Queue {
+        loop {
+            std::thread::sleep(LONGEST);
+        }
+    }
     it.say(&FromRole::Ready)?;
     for _ in 0..WORDS {
         if it.role == Role::Admin {
@@ -341,6 +361,8 @@ fn be_taken(role: Role, life: u64) -> io::Result<()> {
             let user = (*it.random.of(&names)).to_owned();
             let token = it.random.next();
             it.say(&FromRole::Calls { token, user })?;
+            let token = it.random.below(1000);
+            it.say(&FromRole::LetsGo { token })?;
         }
         it.say(&FromRole::Ready)?;
     }

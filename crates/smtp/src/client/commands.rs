@@ -1,0 +1,105 @@
+//! The commands of a session: how each is written, how long its reply is waited for.
+
+use super::login::{Answer, Step};
+use super::{Dialect, Session};
+use crate::extension::Extension;
+use mail::{Time, limits};
+use std::time::Duration;
+
+/// What is awaited of the server: the reply to a command, most of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    Greeting,
+    Ehlo,
+    Helo,
+    StartTls,
+    /// No reply: TLS, which the driver begins.
+    Handshake,
+    /// A line of the login, after which this step is due.
+    Auth(Step),
+    /// No reply: what the login needs of the driver.
+    Answer(Answer),
+    Mail,
+    Rcpt(usize),
+    Data,
+    /// The end of content; of LMTP for this recipient.
+    End(usize),
+    Rset,
+    Quit,
+}
+
+impl Session {
+    /// Puts commands on the wire: all at once to a server that pipelines (RFC 2920), else the next.
+    pub(super) fn write_commands(&mut self, now: Time) {
+        let pipelining = self.offered.contains(&Extension::Pipelining);
+        while let Some(command) = self.unsent.pop_front() {
+            self.write_command(command);
+            self.awaited.push_back(command);
+            if !pipelining {
+                break;
+            }
+        }
+        if let Some(first) = self.awaited.front() {
+            self.wait(wait_for(*first), now);
+        }
+    }
+
+    fn write_command(&mut self, command: Awaited) {
+        use std::io::Write as _;
+        let hostname = &self.parameters.hostname;
+        let wire = &mut self.wire;
+        let message = self.attempt.as_ref().map(|a| &a.message);
+        // Writing into a Vec does not fail.
+        let _ = match (command, message) {
+            (Awaited::Ehlo, _) if self.parameters.dialect == Dialect::Lmtp => {
+                write!(wire, "LHLO {hostname}")
+            }
+            (Awaited::Ehlo, _) => write!(wire, "EHLO {hostname}"),
+            (Awaited::Helo, _) => write!(wire, "HELO {hostname}"),
+            (Awaited::Mail, Some(message)) => {
+                let _ = write!(wire, "MAIL FROM:<{}>", message.reverse_path);
+                if self.offered.contains(&Extension::Size) {
+                    let _ = write!(wire, " SIZE={}", message.octets);
+                }
+                if message.eight_bit && self.offered.contains(&Extension::EightBitMime) {
+                    let _ = write!(wire, " BODY=8BITMIME");
+                }
+                Ok(())
+            }
+            (Awaited::Rcpt(place), Some(message)) => {
+                write!(wire, "RCPT TO:<{}>", message.forward_paths[place])
+            }
+            (Awaited::StartTls, _) => write!(wire, "STARTTLS"),
+            (Awaited::Data, _) => write!(wire, "DATA"),
+            (Awaited::Rset, _) => write!(wire, "RSET"),
+            (Awaited::Quit, _) => write!(wire, "QUIT"),
+            (
+                Awaited::Greeting
+                | Awaited::Handshake
+                | Awaited::Auth(_)
+                | Awaited::Answer(_)
+                | Awaited::End(_)
+                | Awaited::Mail
+                | Awaited::Rcpt(_),
+                _,
+            ) => return,
+        };
+        wire.extend_from_slice(b"\r\n");
+    }
+}
+
+/// RFC 5321 §4.5.3.2.
+pub fn wait_for(awaited: Awaited) -> Duration {
+    match awaited {
+        Awaited::Greeting | Awaited::Ehlo | Awaited::Helo | Awaited::StartTls => {
+            limits::CLIENT_GREETING_WAIT
+        }
+        Awaited::Handshake => limits::CLIENT_HANDSHAKE_WAIT,
+        Awaited::Auth(_) | Awaited::Answer(_) | Awaited::Mail | Awaited::Rset | Awaited::Quit => {
+            limits::CLIENT_MAIL_WAIT
+        }
+        Awaited::Rcpt(_) => limits::CLIENT_RCPT_WAIT,
+        Awaited::Data => limits::CLIENT_DATA_WAIT,
+        Awaited::End(_) => limits::CLIENT_END_WAIT,
+    }
+}

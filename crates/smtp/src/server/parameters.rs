@@ -1,0 +1,30 @@
+//! What a session is told: the bounds that the administrator set, and what can be had.
+
+use mail::limits;
+
+/// What a session is told at its start; the same for all sessions of a listener.
+#[derive(Clone, Debug)]
+pub struct Parameters {
+    /// Largest content, in octets; announced by SIZE.
+    pub content_octets_max: u64,
+    /// Most recipients of one transaction.
+    pub recipients_max: usize,
+    /// Failed commands without mail taken between them before the session is ended.
+    pub errors_max: u32,
+    /// Whether TLS can be had.
+    pub start_tls: bool,
+    /// Whether a client must log in before MAIL. AUTH is offered then, under TLS only.
+    pub needs_login: bool,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            content_octets_max: limits::CONTENT_OCTETS,
+            recipients_max: limits::RECIPIENTS,
+            errors_max: limits::SESSION_ERRORS,
+            start_tls: false,
+            needs_login: false,
+        }
+    }
+}
