@@ -26,6 +26,15 @@ pub struct Engine {
     programs: PathBuf,
 }
 
+/// How long the engine looks.
+#[derive(Clone, Copy)]
+pub enum Until {
+    /// For so long, with chances of its own each time, from all that was learnt here.
+    Seconds(u32),
+    /// For the target's number of executions, with the same chances each time, from the kept corpus.
+    Runs,
+}
+
 /// What came of running a target.
 #[derive(Default)]
 pub struct Run {
@@ -69,15 +78,18 @@ impl Engine {
         Ok(Self { programs })
     }
 
-    /// Looks for so many seconds; what is learnt goes below `target/`.
-    pub fn look(&self, target: &str, seconds: u32) -> Result<Run, String> {
-        let learnt = learnt(target)?;
+    /// Looks; what is learnt goes below `target/`.
+    pub fn look(&self, target: &str, until: Until) -> Result<Run, String> {
         let mut command = self.command(&format!("fuzz-{target}"), target)?;
-        command
-            .arg(format!("-max_total_time={seconds}"))
-            .arg(learnt)
-            .arg(corpus().join(target));
-        run(&mut command, target)
+        match until {
+            Until::Seconds(seconds) => command
+                .arg(format!("-max_total_time={seconds}"))
+                .arg(learnt(target)?),
+            Until::Runs => command
+                .args([format!("-runs={}", runs(target)), "-seed=1".into()])
+                .arg(emptied(&format!("{target}.runs"))?),
+        };
+        run(command.arg(corpus().join(target)), target)
     }
 
     /// Looks for the planted mistake: with the same chances each time, so that it is found or not for good.
@@ -87,6 +99,7 @@ impl Engine {
             .env(PLANTED_VARIABLE, target)
             .arg(format!("-runs={runs}"))
             .arg("-seed=1")
+            .arg(emptied(&format!("{target}.planted"))?)
             .arg(corpus().join(target));
         run(&mut command, &format!("planted-{target}"))
     }
@@ -103,10 +116,8 @@ impl Engine {
 
     /// Replaces the kept corpus by the smallest that reaches what it and all that was learnt reach.
     pub fn keep(&self, target: &str) -> Result<(), String> {
-        let (kept, new) = (corpus().join(target), learnt(&format!("{target}.keep"))?);
+        let (kept, new) = (corpus().join(target), emptied(&format!("{target}.keep"))?);
         let said = |error: io::Error| format!("{}: {error}", new.display());
-        fs::remove_dir_all(&new).map_err(said)?;
-        fs::create_dir_all(&new).map_err(said)?;
         let mut command = self.command(&format!("fuzz-{target}"), target)?;
         command
             // What counts is where a run came, not how often: the engine finds the rest again by itself.
@@ -156,6 +167,25 @@ fn longest(target: &str) -> u32 {
         "command" => 8192,
         _ => 4096,
     }
+}
+
+/// Executions of about a minute.
+fn runs(target: &str) -> u32 {
+    match target {
+        "arrow" | "path" => 4_000_000,
+        "completion" | "reply" => 300_000,
+        "command" => 25_000,
+        "record" => 7_000,
+        // Each parses and prints two configurations whole.
+        _ => 3_000,
+    }
+}
+
+/// The same, with nothing in it.
+fn emptied(name: &str) -> Result<PathBuf, String> {
+    let folder = learnt(name)?;
+    fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    learnt(name)
 }
 
 /// Where what is learnt goes.
