@@ -25,10 +25,12 @@ const PARAMETERS: Parameters = Parameters {
     // What comes with STARTTLS and what behind it depends on how octets are cut, and must: transitions.txt has it.
     start_tls: false,
     needs_login: false,
+    dsn: false,
 };
 /// Where users log in.
 const SUBMISSION: Parameters = Parameters {
     needs_login: true,
+    dsn: true,
     ..PARAMETERS
 };
 /// Longest piece that a client's octets are cut into.
@@ -168,7 +170,7 @@ impl Driver {
                     let all = transaction.is_none_or(|t| {
                         t.recipients
                             .iter()
-                            .all(|path| judge(&path.to_string()) == Answer::Accept)
+                            .all(|asked| judge(&asked.forward_path.to_string()) == Answer::Accept)
                     });
                     assert!(all && self.session.asked_recipient().is_none());
                 }
@@ -235,7 +237,7 @@ impl Driver {
         let recipients: Vec<String> = transaction
             .recipients
             .iter()
-            .map(ToString::to_string)
+            .map(|asked| asked.forward_path.to_string())
             .collect();
         assert!((1..=PARAMETERS.recipients_max).contains(&recipients.len()));
         assert!(recipients.iter().all(|r| judge(r) == Answer::Accept));
@@ -377,6 +379,10 @@ fn watched(input: &[u8], choices: Choices, planted: bool) -> Story {
 }
 
 /// One line as a command: what parses, prints and parses again.
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|octet| (b' '..=b'~').contains(&octet))
+}
+
 fn command(line: &[u8]) {
     let control = line
         .iter()
@@ -396,6 +402,15 @@ fn command(line: &[u8]) {
                 text.push_str(" SIZE=");
                 text.push_str(&size.to_string());
             }
+            if let Some(ret) = parameters.ret {
+                text.push_str(" RET=");
+                text.push_str(ret.word());
+            }
+            if let Some(envid) = &parameters.envid {
+                text.push_str(" ENVID=");
+                text.push_str(envid.as_str());
+                assert!(is_printable(&envid.decoded()));
+            }
             match Command::parse(text.as_bytes()) {
                 Ok(Command::Mail {
                     reverse_path: again,
@@ -403,17 +418,31 @@ fn command(line: &[u8]) {
                 }) => {
                     assert_eq!(again, reverse_path);
                     assert_eq!(said.size_octets, parameters.size_octets);
+                    assert_eq!((said.ret, said.envid), (parameters.ret, parameters.envid));
                 }
                 other => panic!("{text}: {other:?}"),
             }
         }
-        Ok(Command::Rcpt { forward_path }) => {
-            let text = format!("RCPT TO:<{forward_path}>");
+        Ok(Command::Rcpt {
+            forward_path,
+            request,
+        }) => {
+            let mut text = format!("RCPT TO:<{forward_path}>");
+            if let Some(notify) = request.notify {
+                text.push_str(" NOTIFY=");
+                text.push_str(&notify.to_string());
+            }
+            if let Some(original) = &request.original {
+                text.push_str(" ORCPT=");
+                text.push_str(original.as_str());
+                assert!(is_printable(&original.decoded().1));
+            }
             let again = Command::parse(text.as_bytes());
             assert_eq!(
                 again,
                 Ok(Command::Rcpt {
-                    forward_path: forward_path.clone()
+                    forward_path,
+                    request
                 })
             );
         }

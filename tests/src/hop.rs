@@ -33,6 +33,8 @@ pub enum Manner {
     GreetsLate,
     /// With more octets behind its 220 to STARTTLS, for who takes them for what is said under TLS.
     Injects,
+    /// Not at all, and it reports what is asked for (RFC 3461).
+    TakesRequests,
 }
 
 /// How a client came.
@@ -60,6 +62,8 @@ pub struct Account {
 pub struct TakenBy {
     /// How the client came.
     pub came: Came,
+    /// What was said before it: MAIL and each RCPT.
+    pub commands: Vec<String>,
     /// How it was, with CRLF lines.
     pub content: Vec<u8>,
 }
@@ -231,7 +235,11 @@ fn serve(
     }
     let mut clear = BufReader::new(stream);
     clear.get_mut().write_all(b"220 hop.test\r\n")?;
-    let offer = (!matches!(manner, Manner::Clear | Manner::GreetsLate)).then_some("STARTTLS");
+    let offer = match manner {
+        Manner::Clear | Manner::GreetsLate => None,
+        Manner::TakesRequests => Some("DSN"),
+        _ => Some("STARTTLS"),
+    };
     if !session(&mut clear, offer, &Came::Clear, desk)? {
         return Ok(());
     }
@@ -293,6 +301,7 @@ fn session<S: Read + Write>(
     // Nobody logs in in clear.
     let account = desk.account.filter(|_| matches!(came, Came::Tls(_)));
     let mut is_known = desk.account.is_none();
+    let mut commands = Vec::new();
     while stream.read_line(&mut line)? > 0 {
         let word = line.get(..4).unwrap_or_default().to_ascii_uppercase();
         let reply = match &*word {
@@ -319,16 +328,25 @@ fn session<S: Read + Write>(
             "DATA" => {
                 stream.get_mut().write_all(b"354 go\r\n")?;
                 let content = content(stream)?;
-                let came = came.clone();
+                let (came, commands) = (came.clone(), std::mem::take(&mut commands));
                 let mut taken = desk.taken.lock().unwrap_or_else(PoisonError::into_inner);
-                taken.push(TakenBy { came, content });
+                taken.push(TakenBy {
+                    came,
+                    commands,
+                    content,
+                });
                 "250 2.0.0 taken".into()
             }
             "QUIT" => {
                 stream.get_mut().write_all(b"221 bye\r\n")?;
                 return Ok(false);
             }
-            _ => "250 2.0.0 good".into(),
+            word => {
+                if matches!(word, "MAIL" | "RCPT") {
+                    commands.push(line.trim_end().to_owned());
+                }
+                "250 2.0.0 good".into()
+            }
         };
         stream
             .get_mut()

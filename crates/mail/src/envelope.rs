@@ -1,7 +1,10 @@
 //! The envelope: what goes beside the content, RFC 5321 §2.3.1, and what we noted when it came.
 
-use crate::{Mailbox, ReversePath, Time};
-use serde::{Deserialize, Serialize};
+use crate::{DsnRequest, Mailbox, RecipientRequest, ReversePath, Time};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::ser::SerializeTuple as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 
 /// Whom the mail goes to, and whom it was sent to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +50,7 @@ impl Recipient {
 }
 
 /// What goes beside the content. Bounded by [`crate::limits::RECIPIENTS`] times the expansion of aliases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// Whom failures go to.
     pub reverse_path: ReversePath,
@@ -57,6 +60,84 @@ pub struct Envelope {
     pub arrival: Time,
     /// Whether content has octets above 127.
     pub eight_bit: bool,
+    /// What the sender asked of reports, by the addresses that he wrote ([`Recipient::known`]); mostly nothing.
+    pub dsn: Option<Box<DsnRequest>>,
+}
+
+impl Envelope {
+    /// What the sender asked of the reports on one of the addresses that he wrote.
+    pub fn asked(&self, known: &Mailbox) -> Option<&RecipientRequest> {
+        self.dsn.as_ref()?.of(known)
+    }
+}
+
+/// A record ends with these marks. Once that octet was a truth, whether content has octets above 127, and nothing followed:
+/// what was written then still reads, and where nothing is asked of reports it is written so still.
+const EIGHT_BIT: u8 = 1;
+const DSN_FOLLOWS: u8 = 2;
+/// Fields of a record: the four that it always has, and what follows a mark.
+const FIELDS: usize = 4;
+
+impl Serialize for Envelope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mark = |is: bool, mark: u8| if is { mark } else { 0 };
+        let marks = mark(self.eight_bit, EIGHT_BIT) | mark(self.dsn.is_some(), DSN_FOLLOWS);
+        let fields = FIELDS + usize::from(self.dsn.is_some());
+        let mut record = serializer.serialize_tuple(fields)?;
+        record.serialize_element(&self.reverse_path)?;
+        record.serialize_element(&self.recipients)?;
+        record.serialize_element(&self.arrival)?;
+        record.serialize_element(&marks)?;
+        if let Some(dsn) = &self.dsn {
+            record.serialize_element(dsn)?;
+        }
+        record.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Envelope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_tuple(FIELDS + 1, Reader)
+    }
+}
+
+/// Reads an envelope from its record.
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Envelope;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an envelope")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut record: A) -> Result<Envelope, A::Error> {
+        fn field<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(
+            record: &mut A,
+        ) -> Result<T, A::Error> {
+            let field = record.next_element()?;
+            field.ok_or_else(|| A::Error::custom("an envelope that ends too early"))
+        }
+        let reverse_path = field(&mut record)?;
+        let recipients = field(&mut record)?;
+        let arrival = field(&mut record)?;
+        let marks: u8 = field(&mut record)?;
+        if marks & !(EIGHT_BIT | DSN_FOLLOWS) != 0 {
+            return Err(A::Error::custom("a mark of an envelope that is none"));
+        }
+        let dsn = if marks & DSN_FOLLOWS == 0 {
+            None
+        } else {
+            Some(field(&mut record)?)
+        };
+        Ok(Envelope {
+            reverse_path,
+            recipients,
+            arrival,
+            eight_bit: marks & EIGHT_BIT != 0,
+            dsn,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -80,5 +161,62 @@ mod tests {
             [mailbox("joe@far.test"), mailbox("info@home.test")]
         );
         assert_eq!(by_alias.known(), [mailbox("info@home.test")]);
+    }
+
+    /// An envelope's record as it was before anything could be asked of reports.
+    #[derive(Serialize)]
+    struct Before {
+        reverse_path: ReversePath,
+        recipients: Vec<Recipient>,
+        arrival: Time,
+        eight_bit: bool,
+    }
+
+    #[test]
+    fn an_envelope_for_which_nothing_is_asked_has_the_record_that_it_always_had() {
+        for eight_bit in [false, true] {
+            let before = Before {
+                reverse_path: ReversePath::Null,
+                recipients: vec![Recipient::direct(Mailbox::parse("a@b.c").unwrap())],
+                arrival: Time::from_secs(7),
+                eight_bit,
+            };
+            let octets = postcard::to_stdvec(&before).unwrap();
+            let envelope: Envelope = postcard::from_bytes(&octets).unwrap();
+            assert_eq!((envelope.eight_bit, &envelope.dsn), (eight_bit, &None));
+            assert_eq!(postcard::to_stdvec(&envelope).unwrap(), octets);
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_reports_is_kept_and_a_mark_that_is_none_is_no_record() {
+        let asked = Mailbox::parse("a@b.c").unwrap();
+        let request = RecipientRequest {
+            notify: crate::Notify::parse("SUCCESS"),
+            original: crate::OriginalRecipient::parse("rfc822;a@b.c"),
+        };
+        let dsn = DsnRequest {
+            ret: Some(crate::Ret::Full),
+            envid: crate::Envid::parse("x+20y"),
+            recipients: vec![(asked.clone(), request.clone())],
+        };
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            recipients: vec![Recipient::direct(asked.clone())],
+            arrival: Time::from_secs(7),
+            eight_bit: true,
+            dsn: Some(Box::new(dsn)),
+        };
+        let octets = postcard::to_stdvec(&(&envelope, 9u8)).unwrap();
+        let read: (Envelope, u8) = postcard::from_bytes(&octets).unwrap();
+        assert_eq!(read, (envelope.clone(), 9));
+        assert_eq!(read.0.asked(&asked), Some(&request));
+        let nothing = Envelope {
+            dsn: None,
+            ..envelope
+        };
+        let mut octets = postcard::to_stdvec(&nothing).unwrap();
+        *octets.last_mut().unwrap() = 4;
+        assert!(postcard::from_bytes::<Envelope>(&octets).is_err());
     }
 }

@@ -4,6 +4,7 @@
 pub mod completion;
 pub mod destination;
 pub mod dsn;
+pub mod dsn_request;
 pub mod envelope;
 pub mod limits;
 pub mod outcome;
@@ -16,6 +17,7 @@ pub mod trace;
 
 pub use completion::{Completed, Completion};
 pub use destination::{Destination, LmtpSocket, Route, Scheme};
+pub use dsn_request::{DsnRequest, Envid, Notify, OriginalRecipient, RecipientRequest, Ret};
 pub use envelope::{Envelope, Recipient};
 pub use outcome::{Cause, Detail, Ending, Host, Outcome, RemoteReply};
 pub use path::{Domain, ForwardPath, LocalPart, Mailbox, PathError, ReversePath};

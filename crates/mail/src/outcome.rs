@@ -145,6 +145,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// Of a delivery the reply that took it, or the file it lies in; else what stands behind a cause of ours.
     pub detail: Detail,
+    /// Of a delivery: the next hop took what the sender asks of reports, and reports from now on (RFC 3461 §5.2.1).
+    pub handed_on: bool,
 }
 
 impl Ending {
@@ -153,6 +155,7 @@ impl Ending {
         Self {
             outcome: Outcome::Delivered,
             detail: Detail::new(&reply.to_string()),
+            handed_on: false,
         }
     }
 }
@@ -163,6 +166,7 @@ impl From<Outcome> for Ending {
         Self {
             outcome,
             detail: Detail::default(),
+            handed_on: false,
         }
     }
 }

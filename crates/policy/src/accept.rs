@@ -397,7 +397,7 @@ fn expand(parameters: &Parameters, given: &Mailbox, notes: &mut Notes) -> Verdic
 
 impl Parameters {
     /// The mailbox that a forward-path means.
-    fn given(&self, forward_path: &ForwardPath) -> Mailbox {
+    pub(crate) fn given(&self, forward_path: &ForwardPath) -> Mailbox {
         match forward_path {
             ForwardPath::Mailbox(mailbox) => mailbox.clone(),
             ForwardPath::Postmaster => self.bare_postmaster(),

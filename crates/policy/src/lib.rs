@@ -23,6 +23,7 @@ pub use route::{MxOrder, Onward, Ourselves, Tls, USER_OCTETS, can_be_a_user, mx_
 pub use sender::{Grant, Grants, Senders, folded};
 pub use transaction::EXPANDED_MAX;
 
+use mail::{ForwardPath, Mailbox};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -39,6 +40,11 @@ impl Policy {
     /// Whether a client is listed as one that may send to anybody.
     pub fn relays_for(&self, client: IpAddr) -> bool {
         self.0.listed(client).is_some()
+    }
+
+    /// The mailbox that a forward-path means: what recipients are known by that come of it ([`mail::Recipient::known`]).
+    pub fn meant(&self, forward_path: &ForwardPath) -> Mailbox {
+        self.0.given(forward_path)
     }
 
     /// What it decides from.

@@ -59,6 +59,18 @@ pub enum Standing {
     Delivered,
     /// Failed or expired, and reported where a report is owed.
     Failed,
+    /// Delivered, or taken by a next hop that says no more of it; a report that its sender asked for is owed (RFC 3461
+    /// §5.2.2, §5.2.3).
+    Owed(Manner),
+}
+
+/// How mail came where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Manner {
+    /// It lies in its mailbox.
+    Delivered,
+    /// A next hop has it.
+    Relayed,
 }
 
 /// Where a message stands; the last one written counts.

@@ -9,6 +9,6 @@ pub mod spool;
 #[path = "../../smtp/src/table.rs"]
 mod table;
 
-pub use entry::{Accepted, BODY_OCTETS, Body, Content, Entry, Standing, State, Stored};
+pub use entry::{Accepted, BODY_OCTETS, Body, Content, Entry, Manner, Standing, State, Stored};
 pub use queue::{Came, Event, Input, NewMessage, Output, Parameters, Queue, Router};
 pub use schedule::{Filter, View};

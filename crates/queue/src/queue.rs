@@ -11,14 +11,15 @@ mod event;
 mod progress;
 mod reconfigure;
 mod report;
+mod request;
 
 pub use event::{Came, Event};
 
 use crate::schedule::{Filter, Retry, Sites, View};
 use crate::{Accepted, Content, Entry, State, Stored};
 use mail::{
-    Cause, Destination, Ending, Envelope, Host, Mailbox, QueueId, Received, Recipient, ReversePath,
-    Route, Time,
+    Cause, Destination, DsnRequest, Ending, Envelope, Host, Mailbox, QueueId, Received, Recipient,
+    ReversePath, Route, Time,
 };
 use progress::{Noted, Unwritten};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -64,7 +65,8 @@ pub struct Parameters {
     pub attempts_max: usize,
     /// Recipients of one attempt.
     pub recipients_max: usize,
-    /// Octets of the original's header section that a report may carry.
+    /// Octets of the original that a report may carry: of its header section, or of all of it where that was asked for
+    /// (RFC 3461 §4.3) and is not more.
     pub header_octets: usize,
 }
 
@@ -209,6 +211,8 @@ pub enum Output {
         recipients: Vec<(u32, Mailbox)>,
         /// Whether content has octets above 127.
         eight_bit: bool,
+        /// What the next hop is asked of reports, by the mailboxes of `recipients`.
+        dsn: Option<Box<DsnRequest>>,
     },
     /// Read the first octets of this message's content.
     NeedHeader {
@@ -378,6 +382,11 @@ impl<R: Router> Queue<R> {
     /// The message that an attempt under way is about.
     pub fn message_of(&self, attempt: u64) -> Option<QueueId> {
         self.sites.message_of(attempt)
+    }
+
+    /// Routing and aliases as they are now.
+    pub fn router(&self) -> &R {
+        &self.router
     }
 
     /// Octets of content to read for [`Output::NeedHeader`].

@@ -110,6 +110,7 @@ fn message(number: u64) -> Entry {
             }],
             arrival: Time::from_secs(number),
             eight_bit: false,
+            dsn: None,
         },
         trace: Arc::from(format!(
             "Received: from client.example ([192.0.2.1])\r\n\tby mx.example with ESMTP id {number};\r\n\t\

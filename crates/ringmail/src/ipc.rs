@@ -23,15 +23,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Counts up whenever a record of any arrow changes: both ends are the same program, started together.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 /// Longest tail: content below [`queue::BODY_OCTETS`] travels inline, with some room.
 pub const TAIL_OCTETS: usize = 256 * 1024;
 const _: () = assert!(
     queue::BODY_OCTETS == 256 * 1024,
     "what is no large body must fit a tail"
 );
-/// Longest head: a transaction of 1,000 recipients with aliases of the longest kind fits.
-pub const HEAD_OCTETS: usize = 2 * 1024 * 1024;
+/// Longest head: a transaction of 1,000 recipients with aliases of the longest kind fits, and for each the longest that can be
+/// asked of reports (RFC 3461 §5.4).
+pub const HEAD_OCTETS: usize = 3 * 1024 * 1024;
 /// Version, length of the head, length of the tail, count of descriptors.
 const PREFIX: usize = 1 + 4 + 4 + 1;
 

@@ -147,6 +147,7 @@ fn sent(world: World, destination: Destination) -> Came {
             recipients: vec![(0, Mailbox::parse("x@them.test").unwrap())],
             trace: "".into(),
             eight_bit: true,
+            dsn: None,
             again: false,
             body_octets: None,
         };

@@ -1,7 +1,10 @@
 //! A smtpd that was taken over, with the descriptors of a real one and words of its own: it cannot make queue keep what
 //! policy has not sealed, nor use a seal twice or for something else, nor get a seal for what may not be.
 
-use mail::{Envelope, ForwardPath, Mailbox, Received, Recipient, ReversePath, Time};
+use mail::{
+    DsnRequest, Envelope, ForwardPath, Mailbox, Notify, OriginalRecipient, Received, Recipient,
+    RecipientRequest, ReversePath, Time,
+};
 use queue::Body;
 use ringmail::drive::arrow::{self, Receiver, Sender};
 use ringmail::drive::birth::Birth;
@@ -16,6 +19,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use sys::socket::{Kind, pair};
 
 const STRANGER: [u8; 4] = [192, 0, 2, 7];
@@ -142,14 +146,26 @@ impl Smtpd {
         seal: Seal,
         body: Option<Body>,
     ) -> &'static str {
+        let envelope = Envelope {
+            reverse_path: ReversePath::Null,
+            recipients: recipients.to_vec(),
+            arrival: Time::from_micros(1),
+            eight_bit: false,
+            dsn: None,
+        };
+        self.keep_as(peer, envelope, seal, body).await
+    }
+
+    async fn keep_as(
+        &mut self,
+        peer: [u8; 4],
+        envelope: Envelope,
+        seal: Seal,
+        body: Option<Body>,
+    ) -> &'static str {
         self.tokens += 1;
         let message = Incoming {
-            envelope: Envelope {
-                reverse_path: ReversePath::Null,
-                recipients: recipients.to_vec(),
-                arrival: Time::from_micros(1),
-                eight_bit: false,
-            },
+            envelope,
             received: Received {
                 hello: "me".into(),
                 peer: IpAddr::from(peer),
@@ -183,14 +199,60 @@ impl Smtpd {
 }
 
 fn with_smtpd(work: impl AsyncFnOnce(Smtpd)) {
+    with_smtpd_and_spool(async |smtpd, _| work(smtpd).await);
+}
+
+fn with_smtpd_and_spool(work: impl AsyncFnOnce(Smtpd, &Path)) {
     let folder = tempfile::tempdir().unwrap();
     let spool = folder.path().join("spool");
     std::fs::create_dir(&spool).unwrap();
     role::in_event_loop(async {
-        work(Smtpd::start(spool.to_str().unwrap()).await).await;
+        work(Smtpd::start(spool.to_str().unwrap()).await, &spool).await;
         io::Result::Ok(())
     })
     .unwrap();
+}
+
+/// Whether these octets stand in a file of the folder, or of one below.
+fn stands_in(folder: &Path, octets: &str) -> bool {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries.into_iter().any(|entry| {
+        let path = entry.path();
+        if path.is_dir() {
+            return stands_in(&path, octets);
+        }
+        let found = std::fs::read(&path).unwrap_or_default();
+        found.windows(octets.len()).any(|w| w == octets.as_bytes())
+    })
+}
+
+#[test]
+fn what_is_asked_of_reports_is_kept_of_whom_it_is_offered_to_and_of_nobody_else() {
+    with_smtpd_and_spool(async |mut smtpd, spool| {
+        for (peer, marker, kept) in [
+            (FRIEND, "rfc822;marked", true),
+            (STRANGER, "rfc822;hidden", false),
+        ] {
+            let (recipients, seal) = smtpd.seal(peer, &["u@home.test"]).await.expect("a seal");
+            let request = RecipientRequest {
+                notify: Notify::parse("SUCCESS"),
+                original: OriginalRecipient::parse(marker),
+            };
+            let dsn = DsnRequest {
+                recipients: vec![(recipients[0].mailbox.clone(), request)],
+                ..DsnRequest::default()
+            };
+            let envelope = Envelope {
+                reverse_path: ReversePath::Null,
+                recipients,
+                arrival: Time::from_micros(1),
+                eight_bit: false,
+                dsn: Some(Box::new(dsn)),
+            };
+            assert_eq!(smtpd.keep_as(peer, envelope, seal, None).await, "kept");
+            assert_eq!(stands_in(spool, marker), kept, "{marker}");
+        }
+    });
 }
 
 fn direct(name: &str) -> Vec<Recipient> {

@@ -21,7 +21,8 @@ pub use replies::{Read, Replies, Rubbish};
 
 use crate::extension::Extension;
 use mail::{
-    Cause, Class, Ending, Mailbox, Outcome, RemoteReply, ReversePath, Status, Time, limits,
+    Cause, Class, DsnRequest, Ending, Mailbox, Outcome, RemoteReply, ReversePath, Status, Time,
+    limits,
 };
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -72,6 +73,8 @@ pub struct Message {
     pub octets: u64,
     /// Whether content has octets above 127.
     pub eight_bit: bool,
+    /// What its sender asks of reports, by the mailboxes of `forward_paths`: said to a server that takes it (RFC 3461).
+    pub dsn: Option<Box<DsnRequest>>,
 }
 
 /// What the driver is to do, in order.
@@ -484,7 +487,11 @@ impl Session {
             Awaited::Data => attempt.decide_rest(&refused(reply)),
             Awaited::End(place) => {
                 let outcome = if code / 100 == 2 {
-                    Ending::taken(&reply)
+                    Ending {
+                        handed_on: attempt.message.dsn.is_some()
+                            && self.offered.contains(&Extension::Dsn),
+                        ..Ending::taken(&reply)
+                    }
                 } else {
                     refused(reply)
                 };

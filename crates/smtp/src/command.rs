@@ -6,7 +6,10 @@ pub use auth::InitialResponse;
 
 use crate::extension::Mechanism;
 use mail::path::split_brackets;
-use mail::{Domain, ForwardPath, PathError, ReversePath};
+use mail::{
+    Domain, Envid, ForwardPath, Notify, OriginalRecipient, PathError, RecipientRequest, Ret,
+    ReversePath,
+};
 
 /// One command, read and well-formed. Whether it may be given now is the session's to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,13 +22,16 @@ pub enum Command<'a> {
     Mail {
         /// Whom failures go to.
         reverse_path: ReversePath,
-        /// What the client said of the content.
+        /// What the client said of the content, and asks of reports.
         parameters: MailParameters,
     },
-    /// `RCPT TO:<forward-path>`.
+    /// `RCPT TO:<forward-path>` with its parameters.
     Rcpt {
         /// Whom the mail goes to.
         forward_path: ForwardPath,
+        /// What is asked of the reports on it: `NOTIFY=` and `ORCPT=`, RFC 3461 §4. Whether it was offered is the session's to
+        /// say.
+        request: RecipientRequest,
     },
     /// `DATA`
     Data,
@@ -59,8 +65,8 @@ pub enum Command<'a> {
     },
 }
 
-/// What MAIL FROM may say of the content that follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What MAIL FROM may say of the content that follows, and of reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MailParameters {
     /// `SIZE=`: the client's estimate in octets, RFC 1870 §6.
     pub size_octets: Option<u64>,
@@ -68,6 +74,10 @@ pub struct MailParameters {
     pub body: Option<Body>,
     /// Whether `AUTH=` was said, RFC 4954 §5. Its value is read and not believed.
     pub auth: bool,
+    /// `RET=`: RFC 3461 §4.3. Whether it was offered is the session's to say, and so of the next.
+    pub ret: Option<Ret>,
+    /// `ENVID=`: RFC 3461 §4.4.
+    pub envid: Option<Envid>,
 }
 
 /// The value of `BODY=`.
@@ -103,6 +113,9 @@ pub enum CommandError {
     Parameter,
     /// `AUTH=` with a malformed value or given twice. Whether it was offered is the session's to say.
     AuthParameter,
+    /// `RET=`, `ENVID=`, `NOTIFY=` or `ORCPT=` with a malformed value or given twice. Whether it was offered is the session's
+    /// to say.
+    DsnParameter,
 }
 
 /// The methods of HTTP (RFC 9110 §9.3, RFC 5789), none of which is a command of SMTP.
@@ -230,6 +243,10 @@ fn mail(argument: &str) -> Result<Command<'_>, CommandError> {
                 return Err(CommandError::AuthParameter);
             }
             parameters.auth = true;
+        } else if keyword.eq_ignore_ascii_case("RET") {
+            ask_once(&mut parameters.ret, value.and_then(Ret::parse))?;
+        } else if keyword.eq_ignore_ascii_case("ENVID") {
+            ask_once(&mut parameters.envid, value.and_then(Envid::parse))?;
         } else {
             return Err(CommandError::UnknownParameter);
         }
@@ -244,10 +261,22 @@ fn rcpt(argument: &str) -> Result<Command<'_>, CommandError> {
     let argument = after_keyword(argument, "TO:")?;
     let (inner, rest) = split_brackets(argument).map_err(CommandError::ForwardPath)?;
     let forward_path = ForwardPath::parse(inner).map_err(CommandError::ForwardPath)?;
-    match split_parameters(rest)?.next() {
-        None => Ok(Command::Rcpt { forward_path }),
-        Some(parameter) => Err(parameter.err().unwrap_or(CommandError::UnknownParameter)),
+    let mut request = RecipientRequest::default();
+    for parameter in split_parameters(rest)? {
+        let (keyword, value) = parameter?;
+        if keyword.eq_ignore_ascii_case("NOTIFY") {
+            ask_once(&mut request.notify, value.and_then(Notify::parse))?;
+        } else if keyword.eq_ignore_ascii_case("ORCPT") {
+            let original = value.and_then(OriginalRecipient::parse);
+            ask_once(&mut request.original, original)?;
+        } else {
+            return Err(CommandError::UnknownParameter);
+        }
     }
+    Ok(Command::Rcpt {
+        forward_path,
+        request,
+    })
 }
 
 /// `chunk-size [SP "LAST"]`, RFC 3030 §2.
@@ -274,6 +303,15 @@ fn set_once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), CommandErro
     }
     *slot = value;
     Ok(())
+}
+
+//= https://www.rfc-editor.org/rfc/rfc3461#section-5.1
+//# However, if the associated esmtp-value is not valid (i.e.,
+//# contains illegal characters), or if there is more than one ENVID
+//# or RET parameter in a particular MAIL command, the server MUST
+//# issue the reply-code 501 with an appropriate message
+fn ask_once<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), CommandError> {
+    set_once(slot, value).map_err(|_| CommandError::DsnParameter)
 }
 
 fn size(value: &str) -> Option<u64> {
@@ -362,14 +400,15 @@ mod tests {
             };
             assert_eq!(reverse_path.to_string(), "a@b.c");
         }
-        let Ok(Command::Rcpt { forward_path }) = parse("RCPT TO:<.a..b.@c.d>") else {
+        let Ok(Command::Rcpt { forward_path, .. }) = parse("RCPT TO:<.a..b.@c.d>") else {
             panic!("not read")
         };
         assert_eq!(forward_path.to_string(), "\".a..b.\"@c.d");
         assert_eq!(
             parse("RCPT TO:<Postmaster>"),
             Ok(Command::Rcpt {
-                forward_path: ForwardPath::Postmaster
+                forward_path: ForwardPath::Postmaster,
+                request: RecipientRequest::default(),
             })
         );
     }
@@ -415,13 +454,42 @@ mod tests {
             ),
             ("RCPT TO:<>", ForwardPath(PathError::Missing)),
             ("RCPT TO:<|id>", ForwardPath(PathError::Domain)),
-            ("RCPT TO:<a@b.c> NOTIFY=NEVER", UnknownParameter),
+            ("RCPT TO:<a@b.c> RET=HDRS", UnknownParameter),
+            ("MAIL FROM:<a@b.c> NOTIFY=NEVER", UnknownParameter),
+            ("RCPT TO:<a@b.c> NOTIFY", DsnParameter),
+            ("RCPT TO:<a@b.c> NOTIFY=ALWAYS", DsnParameter),
+            ("RCPT TO:<a@b.c> NOTIFY=NEVER,DELAY", DsnParameter),
+            ("RCPT TO:<a@b.c> NOTIFY=DELAY NOTIFY=DELAY", DsnParameter),
+            ("RCPT TO:<a@b.c> ORCPT=a@b.c", DsnParameter),
+            ("RCPT TO:<a@b.c> ORCPT=rfc822;+0D+0A", DsnParameter),
+            ("MAIL FROM:<a@b.c> RET=ALL", DsnParameter),
+            ("MAIL FROM:<a@b.c> RET=FULL RET=HDRS", DsnParameter),
+            ("MAIL FROM:<a@b.c> ENVID=+", DsnParameter),
+            ("MAIL FROM:<a@b.c> ENVID=x ENVID=x", DsnParameter),
             ("RCPT TO:<a\u{0}Tb@c.d>", Octets),
             ("MAIL FROM:<\u{e9}@c.d>", Octets),
             ("NOOP \r", Octets),
         ] {
             assert_eq!(parse(line).map(|_| ()), Err(why), "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_of_reports_is_read() {
+        let Ok(Command::Mail { parameters, .. }) =
+            parse("MAIL FROM:<a@b.c> ret=hdrs SIZE=9 ENVID=QQ+2B314")
+        else {
+            panic!("not read")
+        };
+        assert_eq!(parameters.ret, Some(Ret::Hdrs));
+        assert_eq!(parameters.envid, Envid::parse("QQ+2B314"));
+        let Ok(Command::Rcpt { request, .. }) =
+            parse("RCPT TO:<a@b.c> NOTIFY=success,Delay ORCPT=rfc822;A@b.c")
+        else {
+            panic!("not read")
+        };
+        assert_eq!(request.notify, Notify::parse("SUCCESS,DELAY"));
+        assert_eq!(request.original, OriginalRecipient::parse("rfc822;A@b.c"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ pub enum Extension {
     Auth,
     /// RFC 3030; without BINARYMIME.
     Chunking,
+    /// RFC 3461.
+    Dsn,
     /// RFC 6152.
     EightBitMime,
     /// RFC 2034.
@@ -21,12 +23,13 @@ pub enum Extension {
 
 impl Extension {
     /// All of them, in the order that a server offers them.
-    pub const ALL: [Extension; 7] = [
+    pub const ALL: [Extension; 8] = [
         Extension::Pipelining,
         Extension::Size,
         Extension::EightBitMime,
         Extension::EnhancedStatusCodes,
         Extension::Chunking,
+        Extension::Dsn,
         Extension::StartTls,
         Extension::Auth,
     ];
@@ -36,6 +39,7 @@ impl Extension {
         match self {
             Extension::Auth => "AUTH",
             Extension::Chunking => "CHUNKING",
+            Extension::Dsn => "DSN",
             Extension::EightBitMime => "8BITMIME",
             Extension::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
             Extension::Pipelining => "PIPELINING",
@@ -92,6 +96,8 @@ pub struct Offer<'a> {
     pub start_tls: bool,
     /// Whether the client can log in.
     pub auth: bool,
+    /// Whether the client may say what is to be reported.
+    pub dsn: bool,
 }
 
 impl Offer<'_> {
@@ -99,6 +105,7 @@ impl Offer<'_> {
     pub fn write(&self, out: &mut Vec<u8>) {
         let offered = |e: &Extension| match e {
             Extension::Auth => self.auth,
+            Extension::Dsn => self.dsn,
             Extension::StartTls => self.start_tls,
             _ => true,
         };

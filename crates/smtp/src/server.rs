@@ -14,9 +14,11 @@ mod login;
 mod parameters;
 pub mod replies;
 mod tls;
+mod transaction;
 
 pub use login::Credentials;
 pub use parameters::Parameters;
+pub use transaction::{Asked, Hello, Transaction};
 
 use crate::command::{Command, CommandError, MailParameters};
 use crate::extension::Offer;
@@ -24,28 +26,8 @@ use chunks::{Chunk, Refused};
 use incoming::Incoming;
 use lines::{Line, Lines, TLS_HANDSHAKE};
 use login::Exchange;
-use mail::{Class, ForwardPath, Reply, ReversePath, Time, limits};
+use mail::{Class, ForwardPath, RecipientRequest, Reply, ReversePath, Time, limits};
 use std::collections::VecDeque;
-
-/// How the client greeted us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hello {
-    /// What it calls itself; not to be believed.
-    pub name: Box<str>,
-    /// Whether it said EHLO.
-    pub extended: bool,
-}
-
-/// One mail transaction, RFC 5321 §3.3.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transaction {
-    /// Whom failures go to.
-    pub reverse_path: ReversePath,
-    /// What the client said of the content.
-    pub parameters: MailParameters,
-    /// Recipients asked for so far; those refused are gone once the answer came.
-    pub recipients: Vec<ForwardPath>,
-}
 
 /// What others decide. Each is answered by [`Session::answer`], in the order asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +199,8 @@ impl Session {
     /// The forward-path of the oldest [`Question::Recipient`] that is not answered.
     pub fn asked_recipient(&self) -> Option<&ForwardPath> {
         let recipients = &self.transaction()?.recipients;
-        recipients.get(recipients.len().checked_sub(self.asked)?)
+        let place = recipients.len().checked_sub(self.asked)?;
+        Some(&recipients.get(place)?.forward_path)
     }
 
     /// Whether the content that was last read, or is being read, has octets above 127.
@@ -237,6 +220,7 @@ impl Session {
             content_octets_max: self.parameters.content_octets_max,
             start_tls: self.offers_tls(),
             auth: self.offers_auth(),
+            dsn: self.parameters.dsn,
         }
     }
 
@@ -439,7 +423,10 @@ impl Session {
                 reverse_path,
                 parameters,
             } => self.mail(reverse_path, parameters),
-            Command::Rcpt { forward_path } => self.rcpt(forward_path),
+            Command::Rcpt {
+                forward_path,
+                request,
+            } => self.rcpt(forward_path, request),
             Command::Data => self.data(),
             Command::Bdat { size_octets, last } => self.bdat(size_octets, last),
             Command::Rset => {
@@ -482,7 +469,8 @@ impl Session {
     }
 
     fn mail(&mut self, reverse_path: ReversePath, parameters: MailParameters) {
-        if parameters.auth && !self.parameters.needs_login {
+        let asks = parameters.ret.is_some() || parameters.envid.is_some();
+        if parameters.auth && !self.parameters.needs_login || asks && !self.parameters.dsn {
             return self.fault(replies::BAD_PARAMETER);
         }
         if self.hello.is_none() {
@@ -520,14 +508,20 @@ impl Session {
             .is_some_and(|t| t.recipients.len() < self.parameters.recipients_max)
     }
 
-    fn rcpt(&mut self, forward_path: ForwardPath) {
+    fn rcpt(&mut self, forward_path: ForwardPath, request: RecipientRequest) {
+        if !request.is_empty() && !self.parameters.dsn {
+            return self.fault(replies::BAD_PARAMETER);
+        }
         let State::Open(transaction) = &mut self.state else {
             return self.fault(self.out_of_order());
         };
         if transaction.recipients.len() >= self.parameters.recipients_max {
             return self.say(replies::TOO_MANY_RECIPIENTS);
         }
-        transaction.recipients.push(forward_path);
+        transaction.recipients.push(Asked {
+            forward_path,
+            request,
+        });
         self.asked += 1;
         self.outputs.push_back(Output::Ask(Question::Recipient));
     }
@@ -574,9 +568,11 @@ impl Session {
             CommandError::Octets => replies::BAD_OCTETS,
             CommandError::Chunk => replies::BAD_CHUNK,
             CommandError::AuthParameter if !self.parameters.needs_login => replies::BAD_PARAMETER,
-            CommandError::Argument | CommandError::Parameter | CommandError::AuthParameter => {
-                replies::BAD_ARGUMENT
-            }
+            CommandError::DsnParameter if !self.parameters.dsn => replies::BAD_PARAMETER,
+            CommandError::Argument
+            | CommandError::Parameter
+            | CommandError::AuthParameter
+            | CommandError::DsnParameter => replies::BAD_ARGUMENT,
             CommandError::ReversePath(_) => replies::BAD_REVERSE_PATH,
             CommandError::ForwardPath(_) => replies::BAD_FORWARD_PATH,
             CommandError::UnknownParameter => replies::BAD_PARAMETER,

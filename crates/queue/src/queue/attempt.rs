@@ -1,8 +1,10 @@
 //! Attempts: from a due message to its outcomes.
 
-use super::{CRASHES_MAX, Event, Failure, LOST_AGAIN, Message, Output, Queue, Router, report};
-use crate::Standing;
+use super::{
+    CRASHES_MAX, Event, Failure, LOST_AGAIN, Message, Output, Queue, Router, report, request,
+};
 use crate::schedule::Group;
+use crate::{Standing, Stored};
 use mail::{Cause, Destination, Ending, Host, Outcome, QueueId, Route, Time};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -88,6 +90,7 @@ impl<R: Router> Queue<R> {
                 reverse_path: envelope.reverse_path.clone(),
                 recipients: group.numbers.iter().map(mailbox).collect(),
                 eight_bit: envelope.eight_bit,
+                dsn: request::onward(envelope, &group.numbers),
             });
         }
     }
@@ -184,16 +187,26 @@ impl<R: Router> Queue<R> {
         let destination = &place.destination;
         let inner = destination.as_ref().is_some_and(Destination::is_inner);
         for (number, ending) in outcomes {
-            let standing = &mut message.stored.state.recipients[number as usize];
+            let Stored {
+                envelope, state, ..
+            } = &mut message.stored;
+            let owed = request::owed(
+                envelope,
+                state,
+                number,
+                destination.as_ref(),
+                ending.handed_on,
+            );
+            let standing = &mut state.recipients[number as usize];
             match &ending.outcome {
-                Outcome::Delivered => *standing = Standing::Delivered,
+                Outcome::Delivered => *standing = owed.map_or(Standing::Delivered, Standing::Owed),
                 Outcome::Deferred(_) => {
                     *standing = Standing::Waiting(Some(Box::new(ending.outcome.clone())));
                 }
                 // It stays waiting until its report can be written with it.
                 Outcome::Failed(cause) => {
                     let last = place.expired.and(last_cause(standing));
-                    let mailbox = &message.stored.envelope.recipients[number as usize].mailbox;
+                    let mailbox = &envelope.recipients[number as usize].mailbox;
                     message.failures.push(Failure {
                         number,
                         cause: last.unwrap_or(cause).clone(),
@@ -203,9 +216,7 @@ impl<R: Router> Queue<R> {
                     });
                 }
             }
-            let mailbox = message.stored.envelope.recipients[number as usize]
-                .mailbox
-                .clone();
+            let mailbox = envelope.recipients[number as usize].mailbox.clone();
             self.outputs.push_back(Output::Event(Event::Outcome {
                 queue_id,
                 mailbox,
@@ -222,7 +233,9 @@ impl<R: Router> Queue<R> {
         }
         message.stored.state.attempts = attempt;
         let notice = report::delay_is_due(message, self.parameters.delay_notice, now);
-        if notice || !message.failures.is_empty() {
+        let owes = |standing: &Standing| matches!(standing, Standing::Owed(_));
+        let success = message.stored.state.recipients.iter().any(owes);
+        if notice || success || !message.failures.is_empty() {
             message.header_asked = true;
             self.outputs.push_back(Output::NeedHeader { queue_id });
             self.note(queue_id, Vec::new(), now);

@@ -5,10 +5,10 @@
 //# a Standards-Track RFC to have a null reverse-path) SHOULD be sent with
 //# a valid, non-null reverse-path.
 
-use super::{Message, Queue, Router, attempt};
+use super::{Failure, Message, Queue, Router, attempt, request};
 use crate::{Accepted, Content, Standing, Stored};
-use mail::dsn::{Action, NOTHING_HEARD, Report, Reported, expiry};
-use mail::{Cause, Class, Envelope, Mailbox, QueueId, Recipient, ReversePath, Time};
+use mail::dsn::{Action, NOTHING_HEARD, Report, Reported, Returned, Why, expiry};
+use mail::{Cause, Class, Envelope, Envid, Mailbox, QueueId, Recipient, Ret, ReversePath, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,59 +23,81 @@ pub(super) fn delay_is_due(message: &Message, notice: Option<Duration>, now: Tim
         && still_waiting(message).next().is_some()
 }
 
-/// Recipients that wait and did not fail just now: number and what was heard last.
+/// Recipients that wait, did not fail just now and may be reported: number and what was heard last.
 fn still_waiting(message: &Message) -> impl Iterator<Item = (u32, Option<&Cause>)> {
-    let each = (0u32..).zip(&message.stored.state.recipients);
+    let Stored {
+        envelope, state, ..
+    } = &message.stored;
+    let each = (0u32..).zip(&state.recipients);
     each.filter(|(number, standing)| {
+        let mut known = envelope.recipients[*number as usize].known().iter();
         matches!(standing, Standing::Waiting(_))
             && message.failures.iter().all(|f| f.number != *number)
+            && known.any(|known| request::wants_delay(envelope, known))
     })
     .map(|(number, standing)| (number, attempt::last_cause(standing)))
 }
 
 /// What one report says.
 struct Told<'a> {
-    action: Action,
     recipients: Vec<Reported>,
     arrival: Time,
-    header: &'a [u8],
+    envid: Option<Envid>,
+    returned: Returned<'a>,
+}
+
+impl<'a> Told<'a> {
+    fn new(envelope: &Envelope, recipients: Vec<Reported>, returned: Returned<'a>) -> Self {
+        Self {
+            recipients,
+            arrival: envelope.arrival,
+            envid: envelope.dsn.as_ref().and_then(|dsn| dsn.envid.clone()),
+            returned,
+        }
+    }
 }
 
 impl<R: Router> Queue<R> {
-    /// The header section came: what is owed is reported, and written with what owes it.
-    pub(super) fn header_came(&mut self, queue_id: QueueId, header: &[u8], now: Time) {
+    /// The first octets of a message came: what is owed is reported, and written with what owes it.
+    pub(super) fn header_came(&mut self, queue_id: QueueId, octets: &[u8], now: Time) {
         let Some(message) = self.messages.get_mut(&queue_id).filter(|m| m.header_asked) else {
             return;
         };
         message.header_asked = false;
-        let delayed = self.delay_report(queue_id, header, now);
-        let failed = self.failure_report(queue_id, header, now);
-        self.conclude(queue_id, failed.into_iter().chain(delayed).collect(), now);
+        let delayed = self.delay_report(queue_id, octets, now);
+        let failed = self.failure_report(queue_id, octets, now);
+        let delivered = self.success_report(queue_id, octets, now);
+        let reports = failed.into_iter().chain(delayed).chain(delivered);
+        self.conclude(queue_id, reports.collect(), now);
     }
 
-    /// The report on recipients that failed, if there are such. Where nobody can be told the message is dead.
-    fn failure_report(&mut self, queue_id: QueueId, header: &[u8], now: Time) -> Option<Accepted> {
+    /// The report on recipients that failed, if there are such and one is wanted. Where nobody can be told the message is
+    /// dead.
+    fn failure_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Option<Accepted> {
         let message = self.messages.get_mut(&queue_id)?;
         let failures = std::mem::take(&mut message.failures);
-        if failures.is_empty() {
+        for failure in &failures {
+            message.stored.state.recipients[failure.number as usize] = Standing::Failed;
+        }
+        let Stored {
+            envelope,
+            octets: size_octets,
+            ..
+        } = &message.stored;
+        let recipients: Vec<Reported> = failures
+            .iter()
+            .flat_map(|failure| failed(envelope, failure))
+            .collect();
+        if recipients.is_empty() {
             return None;
         }
-        let envelope = &message.stored.envelope;
-        let recipients = failures.iter().flat_map(|failure| {
-            reported(
-                envelope,
-                failure.number,
-                &failure.cause,
-                failure.inner,
-                failure.tried,
-            )
-        });
-        let told = Told {
-            action: Action::Failed,
-            recipients: recipients.collect(),
-            arrival: envelope.arrival,
-            header,
+        let ret = envelope.dsn.as_ref().and_then(|dsn| dsn.ret);
+        let returned = if ret == Some(Ret::Full) && octets.len() as u64 == *size_octets {
+            Returned::Whole(octets)
+        } else {
+            Returned::Header(octets)
         };
+        let told = Told::new(envelope, recipients, returned);
         let postmaster = &self.parameters.postmaster;
         let to = match &envelope.reverse_path {
             ReversePath::Mailbox(mailbox) => Some(mailbox.clone()),
@@ -86,9 +108,6 @@ impl<R: Router> Queue<R> {
             ReversePath::Null => None,
         };
         let foreign = envelope.reverse_path.is_null();
-        for failure in &failures {
-            message.stored.state.recipients[failure.number as usize] = Standing::Failed;
-        }
         let report = to.and_then(|to| {
             let recipients = self.router.recipients(&to);
             if !recipients.is_empty() {
@@ -114,7 +133,7 @@ impl<R: Router> Queue<R> {
     }
 
     /// The report on a delay, if one is due: to the sender, and to nobody else.
-    fn delay_report(&mut self, queue_id: QueueId, header: &[u8], now: Time) -> Option<Accepted> {
+    fn delay_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Option<Accepted> {
         let message = self.messages.get_mut(&queue_id)?;
         if !delay_is_due(message, self.parameters.delay_notice, now) {
             return None;
@@ -123,21 +142,44 @@ impl<R: Router> Queue<R> {
         let ReversePath::Mailbox(to) = envelope.reverse_path.clone() else {
             return None;
         };
-        let arrival = envelope.arrival;
+        let tried = Some(now.since(envelope.arrival));
         let recipients = still_waiting(message).flat_map(|(number, cause)| {
-            let mailbox = &envelope.recipients[number as usize].mailbox;
+            let recipient = &envelope.recipients[number as usize];
             let unheard = Cause::Ours(expiry(Class::Transient), NOTHING_HEARD.into());
-            let inner = self.router.is_inner(mailbox);
-            let tried = Some(now.since(arrival));
-            reported(envelope, number, cause.unwrap_or(&unheard), inner, tried)
+            let why = Why {
+                cause: cause.unwrap_or(&unheard).clone(),
+                inner: self.router.is_inner(&recipient.mailbox),
+                tried,
+            };
+            let known = recipient.known().iter();
+            let known = known.filter(|known| request::wants_delay(envelope, known));
+            known.map(move |known| reported(envelope, known, Action::Delayed(why.clone())))
         });
-        let told = Told {
-            action: Action::Delayed,
-            recipients: recipients.collect(),
-            arrival,
-            header,
-        };
+        let told = Told::new(envelope, recipients.collect(), Returned::Header(octets));
         message.stored.state.delay_told = true;
+        let recipients = self.router.recipients(&to);
+        (!recipients.is_empty()).then(|| self.report(&to, false, recipients, &told, now))
+    }
+
+    /// The report on what was delivered, where the sender asked for it: to him, and to nobody else.
+    fn success_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Option<Accepted> {
+        let message = self.messages.get_mut(&queue_id)?;
+        let Stored {
+            envelope, state, ..
+        } = &mut message.stored;
+        let recipients = request::successes(envelope, state);
+        for standing in &mut state.recipients {
+            if matches!(standing, Standing::Owed(_)) {
+                *standing = Standing::Delivered;
+            }
+        }
+        let ReversePath::Mailbox(to) = envelope.reverse_path.clone() else {
+            return None;
+        };
+        if recipients.is_empty() {
+            return None;
+        }
+        let told = Told::new(envelope, recipients, Returned::Header(octets));
         let recipients = self.router.recipients(&to);
         (!recipients.is_empty()).then(|| self.report(&to, false, recipients, &told, now))
     }
@@ -153,17 +195,18 @@ impl<R: Router> Queue<R> {
     ) -> Accepted {
         let queue_id = self.next_id(now);
         let until = told.arrival + self.parameters.expiry;
+        let is_delay = matches!(told.recipients[0].action, Action::Delayed(_));
         let content = Report {
             queue_id,
             hostname: &self.parameters.hostname,
             to,
             now,
             arrival: told.arrival,
-            action: told.action,
-            retry_until: (told.action == Action::Delayed).then_some(until),
+            envid: told.envid.as_ref(),
+            retry_until: is_delay.then_some(until),
             foreign,
             recipients: &told.recipients,
-            header: told.header,
+            returned: told.returned,
         }
         .content();
         let eight_bit = !content.is_ascii();
@@ -174,6 +217,7 @@ impl<R: Router> Queue<R> {
                 recipients,
                 arrival: now,
                 eight_bit,
+                dsn: None,
             },
             trace: Arc::from(""),
             content: Content::Inline(content.into()),
@@ -181,20 +225,25 @@ impl<R: Router> Queue<R> {
     }
 }
 
-/// A recipient as its sender knows it: each address that he wrote for it.
-fn reported(
-    envelope: &Envelope,
-    number: u32,
-    cause: &Cause,
-    inner: bool,
-    tried: Option<Duration>,
-) -> Vec<Reported> {
-    let known = envelope.recipients[number as usize].known();
-    let reported = known.iter().map(|mailbox| Reported {
-        mailbox: mailbox.clone(),
-        cause: cause.clone(),
-        inner,
-        tried,
-    });
-    reported.collect()
+/// A recipient that failed as its sender knows it: each address that he wrote for it, but those of which he wants no word.
+/// Mail that wants no report is told to postmaster, whatever it asks (RFC 3461 §5.2.6 (b)).
+fn failed(envelope: &Envelope, failure: &Failure) -> impl Iterator<Item = Reported> {
+    let known = envelope.recipients[failure.number as usize].known().iter();
+    let why = Why {
+        cause: failure.cause.clone(),
+        inner: failure.inner,
+        tried: failure.tried,
+    };
+    known
+        .filter(|known| envelope.reverse_path.is_null() || request::wants_failure(envelope, known))
+        .map(move |known| reported(envelope, known, Action::Failed(why.clone())))
+}
+
+fn reported(envelope: &Envelope, known: &Mailbox, action: Action) -> Reported {
+    let asked = envelope.asked(known);
+    Reported {
+        mailbox: known.clone(),
+        original: asked.and_then(|asked| asked.original.clone()),
+        action,
+    }
 }

@@ -2,6 +2,7 @@
 //! was accepted must be delivered, reported or still there.
 
 mod reports;
+mod requests;
 
 use super::*;
 use crate::Standing;
@@ -51,6 +52,8 @@ struct World {
     reports: Vec<QueueId>,
     /// Messages whose senders were told of a delay.
     delays: BTreeSet<QueueId>,
+    /// Message and address of every report's every recipient, and the action.
+    told: Vec<(QueueId, String, String)>,
     lost_attempts: u32,
 }
 
@@ -63,6 +66,18 @@ fn text(report: &Accepted) -> String {
         Content::Inline(octets) => String::from_utf8_lossy(octets).into_owned(),
         Content::Body(_) => panic!("a report is small"),
     }
+}
+
+/// Each recipient of a report, with the action.
+fn told(report: &Accepted) -> Vec<(String, String)> {
+    let text = text(report);
+    let value = |name| {
+        let lines = text.lines().filter_map(move |line| line.strip_prefix(name));
+        lines.map(String::from)
+    };
+    value("Final-Recipient: rfc822; ")
+        .zip(value("Action: "))
+        .collect()
 }
 
 fn is_of_delay(report: &Accepted) -> bool {
@@ -112,6 +127,10 @@ fn keep(world: &mut World, entry: &Entry) {
                 world
                     .accepted
                     .insert(report.queue_id, report.envelope.clone());
+                let told = told(report).into_iter();
+                world
+                    .told
+                    .extend(told.map(|(whom, what)| (*queue_id, whom, what)));
                 if is_of_delay(report) {
                     assert!(world.delays.insert(*queue_id), "a delay is told once");
                 } else {
@@ -131,7 +150,9 @@ fn keep(world: &mut World, entry: &Entry) {
                             .count()
                     };
                     assert!(
-                        failed(state) == failed(&message.state) || reports.len() > delayed,
+                        failed(state) == failed(&message.state)
+                            || reports.len() > delayed
+                            || message.envelope.dsn.is_some(),
                         "a failure and its report are one entry"
                     );
                     assert_eq!(
@@ -188,6 +209,7 @@ fn message(random: &mut Random, now: Time) -> NewMessage {
         recipients,
         arrival: now,
         eight_bit: false,
+        dsn: None,
     };
     NewMessage {
         envelope,
@@ -252,6 +274,7 @@ fn drive(
                 queue_id,
                 recipients,
                 destination,
+                dsn,
                 ..
             } => {
                 let (under_way, window) = queue.sites.window(&destination).unwrap();
@@ -265,7 +288,9 @@ fn drive(
                     if outcome == Outcome::Delivered {
                         *world.delivered.entry((queue_id, mailbox)).or_default() += 1;
                     }
-                    outcomes.push((number, outcome.into()));
+                    let mut ending = Ending::from(outcome);
+                    ending.handed_on = requests::takes_requests(&destination) && dsn.is_some();
+                    outcomes.push((number, ending));
                 }
                 if trouble && random.below(10) == 0 {
                     world.lost_attempts += 1;
@@ -297,7 +322,10 @@ fn run(seed: u64) {
     for step in 0..400u64 {
         now = now + Duration::from_secs(random.below(600));
         if step < 100 {
-            let message = message(&mut random, now);
+            let mut message = message(&mut random, now);
+            if step % 2 == 0 {
+                requests::ask(&mut message.envelope, &mut random);
+            }
             queue.handle(
                 Input::Accept {
                     token: step,
@@ -336,13 +364,15 @@ fn check(world: &World, crashes: u32, seed: u64) {
                 .delivered
                 .contains_key(&(*queue_id, recipient.mailbox.clone()));
             let dead = world.disk.get(queue_id).is_some_and(|m| m.state.dead);
+            let unwanted = !requests::any_failure_is_wanted(envelope, recipient);
             assert!(
-                delivered || reported || dead,
+                delivered || reported || dead || unwanted,
                 "seed {seed}: {queue_id} to {} came to nothing",
                 recipient.mailbox
             );
         }
     }
+    requests::check(world, crashes, seed);
     assert!(
         world.disk.values().all(|m| m.state.dead),
         "seed {seed}: something is left"
@@ -376,6 +406,7 @@ fn with_message(reverse_path: &str, recipients: &[&str]) -> (Queue<Everywhere>, 
         recipients: recipients.collect(),
         arrival: now,
         eight_bit: false,
+        dsn: None,
     };
     let content = Content::Inline(Arc::from(&b"x\r\n"[..]));
     queue.handle(

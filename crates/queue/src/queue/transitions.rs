@@ -54,6 +54,7 @@ impl Desk {
                 recipients: vec![recipient(0), recipient(1)],
                 arrival: NOW,
                 eight_bit: false,
+                dsn: None,
             },
             received: None,
             content: Content::Inline(b"Subject: x\r\n\r\n".as_slice().into()),
@@ -191,6 +192,7 @@ impl Desk {
                 Standing::Waiting(Some(_)) => "waits again",
                 Standing::Delivered => "delivered",
                 Standing::Failed => "failed",
+                Standing::Owed(_) => "delivered, report owed",
             };
             let under_way = self.attempt_of(n).is_some();
             if under_way {

@@ -107,6 +107,7 @@ fn talk(
         forward_paths: forward_paths.to_vec(),
         octets: content.len() as u64,
         eight_bit: false,
+        dsn: None,
     });
     let (mut input, mut code) = (Vec::new(), TEMPORARY);
     loop {

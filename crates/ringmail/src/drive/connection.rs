@@ -50,14 +50,16 @@ pub trait Desk {
     ) -> impl Future<Output = (Answer, u64)>;
 }
 
-/// What every session is told of the configured bounds, whether TLS can be had, and whether a client must log in.
-pub fn parameters(limits: &Limits, start_tls: bool, needs_login: bool) -> Parameters {
+/// What every session is told of the configured bounds, whether TLS can be had, whether a client must log in, and whether it
+/// may be one that `relays`: a stranger has no say in whom we report to.
+pub fn parameters(limits: &Limits, start_tls: bool, needs_login: bool, relays: bool) -> Parameters {
     Parameters {
         content_octets_max: limits.message_octets,
         recipients_max: limits.recipients,
         errors_max: limits.errors,
         start_tls,
         needs_login,
+        dsn: needs_login || relays,
     }
 }
 

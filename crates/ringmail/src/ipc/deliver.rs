@@ -1,6 +1,6 @@
 //! queue ─deliver─▶ local, relay: take this message there. The outcome is the answer, the only way back.
 
-use mail::{Destination, Ending, Host, Mailbox, QueueId, ReversePath};
+use mail::{Destination, DsnRequest, Ending, Host, Mailbox, QueueId, ReversePath};
 use serde::{Deserialize, Serialize};
 
 /// What queue asks a transport.
@@ -20,6 +20,8 @@ pub struct Attempt {
     pub trace: Box<str>,
     /// Whether content has octets above 127.
     pub eight_bit: bool,
+    /// What the next hop is asked of reports, by the mailboxes of `recipients`.
+    pub dsn: Option<Box<DsnRequest>>,
     /// An earlier attempt may have delivered it without our knowing: look before delivering.
     pub again: bool,
     /// A large body's length: it comes as a descriptor, open for reading only. Otherwise the frame's

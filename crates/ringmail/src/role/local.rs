@@ -159,6 +159,7 @@ fn delivered(shared: &Shared, file: &std::path::Path) -> Ending {
     Ending {
         outcome: Outcome::Delivered,
         detail: Detail::new(&file.to_string_lossy()),
+        handed_on: false,
     }
 }
 
@@ -183,6 +184,7 @@ fn deferred(status: Status, text: &'static str, detail: &str) -> Ending {
     Ending {
         outcome: Outcome::Deferred(Cause::Ours(status, Cow::Borrowed(text))),
         detail: Detail::new(detail),
+        handed_on: false,
     }
 }
 
@@ -213,6 +215,7 @@ async fn by_lmtp(
                 forward_paths,
                 octets: source.octets(),
                 eight_bit: attempt.eight_bit,
+                dsn: attempt.dsn,
             };
             let went = connection.deliver(message, &source).await;
             if connection.is_unconverted() {

@@ -469,7 +469,7 @@ impl Desk {
                     reverse_path,
                     recipients,
                     eight_bit,
-                    ..
+                    dsn,
                 } => {
                     let record = Attempt {
                         attempt,
@@ -479,6 +479,7 @@ impl Desk {
                         recipients,
                         trace: "".into(),
                         eight_bit,
+                        dsn,
                         again: !self.certain.contains(&queue_id),
                         body_octets: None,
                     };

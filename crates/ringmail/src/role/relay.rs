@@ -166,6 +166,7 @@ async fn attempt(
             forward_paths,
             octets: source.octets(),
             eight_bit: attempt.eight_bit,
+            dsn: attempt.dsn,
         },
         source,
     };

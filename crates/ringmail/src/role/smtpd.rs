@@ -303,7 +303,7 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
     let tls = shared.tls.borrow().clone();
     let needs_login = door != Listener::Mx && settings.has_logins;
     let setting = Setting {
-        parameters: connection::parameters(&settings.limits, tls.is_some(), needs_login),
+        parameters: connection::parameters(&settings.limits, tls.is_some(), needs_login, is_ours),
         tls_at_once: door == Listener::Submissions,
         hostname: Rc::clone(&settings.hostname),
         tls,

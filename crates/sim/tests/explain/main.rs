@@ -135,7 +135,7 @@ async fn compare(
     };
     // Who is logged in was asked for it before.
     let needs_login = config.has_logins() && ask.comes == Comes::AsNobody;
-    let parameters = parameters(&config.limits, false, needs_login);
+    let parameters = parameters(&config.limits, false, needs_login, false);
     let told = rehearse(policy, parameters, &asked);
     if login.is_some() {
         return with_login(policy, &asked, told, ask, seen);

@@ -3,7 +3,7 @@
 use super::login::{Answer, Step};
 use super::{Dialect, Session};
 use crate::extension::Extension;
-use mail::{Time, limits};
+use mail::{DsnRequest, RecipientRequest, Time, limits};
 use std::time::Duration;
 
 /// What is awaited of the server: the reply to a command, most of all.
@@ -49,6 +49,7 @@ impl Session {
         let hostname = &self.parameters.hostname;
         let wire = &mut self.wire;
         let message = self.attempt.as_ref().map(|a| &a.message);
+        let takes_requests = self.offered.contains(&Extension::Dsn);
         // Writing into a Vec does not fail.
         let _ = match (command, message) {
             (Awaited::Ehlo, _) if self.parameters.dialect == Dialect::Lmtp => {
@@ -64,10 +65,19 @@ impl Session {
                 if message.eight_bit && self.offered.contains(&Extension::EightBitMime) {
                     let _ = write!(wire, " BODY=8BITMIME");
                 }
+                if let Some(dsn) = message.dsn.as_ref().filter(|_| takes_requests) {
+                    write_mail_request(dsn, wire);
+                }
                 Ok(())
             }
             (Awaited::Rcpt(place), Some(message)) => {
-                write!(wire, "RCPT TO:<{}>", message.forward_paths[place])
+                let forward_path = &message.forward_paths[place];
+                let _ = write!(wire, "RCPT TO:<{forward_path}>");
+                let dsn = message.dsn.as_ref().filter(|_| takes_requests);
+                if let Some(request) = dsn.and_then(|dsn| dsn.of(forward_path)) {
+                    write_recipient_request(request, wire);
+                }
+                Ok(())
             }
             (Awaited::StartTls, _) => write!(wire, "STARTTLS"),
             (Awaited::Data, _) => write!(wire, "DATA"),
@@ -85,6 +95,32 @@ impl Session {
             ) => return,
         };
         wire.extend_from_slice(b"\r\n");
+    }
+}
+
+// Writing into a Vec does not fail, here and below.
+fn write_mail_request(dsn: &DsnRequest, wire: &mut Vec<u8>) {
+    use std::io::Write as _;
+    if let Some(ret) = dsn.ret {
+        let _ = write!(wire, " RET={}", ret.word());
+    }
+    if let Some(envid) = &dsn.envid {
+        let _ = write!(wire, " ENVID={}", envid.as_str());
+    }
+}
+
+//= https://www.rfc-editor.org/rfc/rfc3461#section-5.2.1
+//# If any ORCPT parameter was present in the RCPT command for a
+//# recipient when the message was received, an ORCPT parameter with
+//# the identical original-recipient-address MUST appear in the RCPT
+//# command issued for that recipient when relaying the message.
+fn write_recipient_request(request: &RecipientRequest, wire: &mut Vec<u8>) {
+    use std::io::Write as _;
+    if let Some(notify) = request.notify {
+        let _ = write!(wire, " NOTIFY={notify}");
+    }
+    if let Some(original) = &request.original {
+        let _ = write!(wire, " ORCPT={}", original.as_str());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client brain against scripted servers: what each kind of reply means for each recipient.
 
 use super::*;
+use mail::{Envid, Notify, OriginalRecipient, RecipientRequest, Ret};
 
 const NOW: Time = Time::from_secs(100);
 
@@ -11,6 +12,7 @@ fn message(recipients: usize) -> Message {
         forward_paths: (0..recipients).map(mailbox).collect(),
         octets: 10,
         eight_bit: true,
+        dsn: None,
     }
 }
 
@@ -79,6 +81,78 @@ fn run_by(
         sent.push_str(std::str::from_utf8(&std::mem::take(session.wire())).unwrap());
     }
     (sent.replace("\r\n", "|"), ended)
+}
+
+/// A session that was greeted, with this offer.
+fn offered(offer: &str) -> Session {
+    let parameters = Parameters {
+        hostname: "me.test".into(),
+        dialect: Dialect::Smtp,
+        security: Security::AsItIs,
+        login: false,
+    };
+    let mut session = Session::new(parameters, NOW);
+    let script = format!("220 x\r\n250-x\r\n250-PIPELINING\r\n250 {offer}\r\n");
+    session.receive(script.as_bytes(), NOW);
+    session.wire().clear();
+    session
+}
+
+#[test]
+fn what_is_asked_of_reports_is_said_to_a_server_that_takes_it_and_to_no_other() {
+    let asked = |n: usize, notify: &str, original: &str| {
+        let mailbox = Mailbox::parse(&format!("r{n}@b.c")).unwrap();
+        let request = RecipientRequest {
+            notify: Notify::parse(notify),
+            original: OriginalRecipient::parse(original),
+        };
+        (mailbox, request)
+    };
+    let dsn = DsnRequest {
+        ret: Some(Ret::Hdrs),
+        envid: Envid::parse("QQ+2B1"),
+        recipients: vec![
+            asked(2, "", "rfc822;R2+2B@b.c"),
+            asked(0, "DELAY,SUCCESS", ""),
+        ],
+    };
+    for (offer, handed_on, mail, first, last) in [
+        (
+            "dsn",
+            true,
+            " RET=HDRS ENVID=QQ+2B1",
+            " NOTIFY=SUCCESS,DELAY",
+            " ORCPT=rfc822;R2+2B@b.c",
+        ),
+        ("SIZE", false, " SIZE=10", "", ""),
+    ] {
+        let mut session = offered(offer);
+        let message = Message {
+            dsn: Some(Box::new(dsn.clone())),
+            ..message(3)
+        };
+        session.send(message, NOW);
+        let sent = String::from_utf8(std::mem::take(session.wire())).unwrap();
+        let expected = format!(
+            "MAIL FROM:<a@b.c>{mail}\r\nRCPT TO:<r0@b.c>{first}\r\nRCPT TO:<r1@b.c>\r\nRCPT TO:<r2@b.c>{last}\r\nDATA\r\n"
+        );
+        assert_eq!(sent, expected);
+        while session.poll().is_some() {}
+        session.receive(b"250 a\r\n250 b\r\n550 c\r\n250 d\r\n354 e\r\n", NOW);
+        session.content_sent(NOW);
+        while session.poll().is_some() {}
+        session.receive(b"250 f\r\n", NOW);
+        let Some(Output::Outcomes(outcomes)) = session.poll() else {
+            panic!("no outcomes")
+        };
+        let handed: Vec<bool> = outcomes.iter().map(|ending| ending.handed_on).collect();
+        assert_eq!(handed, [handed_on, false, handed_on], "{offer}");
+    }
+    // Where nothing is asked nothing is said, and nothing was handed on.
+    let mut session = offered("DSN");
+    session.send(message(1), NOW);
+    let sent = String::from_utf8(std::mem::take(session.wire())).unwrap();
+    assert_eq!(sent, "MAIL FROM:<a@b.c>\r\nRCPT TO:<r0@b.c>\r\nDATA\r\n");
 }
 
 #[test]

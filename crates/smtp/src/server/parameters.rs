@@ -15,6 +15,9 @@ pub struct Parameters {
     pub start_tls: bool,
     /// Whether a client must log in before MAIL. AUTH is offered then, under TLS only.
     pub needs_login: bool,
+    /// Whether the client may say what is to be reported to whoever it names as the sender (RFC 3461). To a stranger this is
+    /// not offered: for each message that he hands over, whoever he names would be told of its delivery.
+    pub dsn: bool,
 }
 
 impl Default for Parameters {
@@ -25,6 +28,7 @@ impl Default for Parameters {
             errors_max: limits::SESSION_ERRORS,
             start_tls: false,
             needs_login: false,
+            dsn: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Dialogs with the session brain: every question is answered on the spot, by address.
 
 mod chunks;
+mod dsn;
 mod login;
 
 use super::*;
@@ -15,6 +16,7 @@ fn talk(input: &[u8], cut: usize) -> (String, Vec<Vec<u8>>) {
         errors_max: 6,
         start_tls: true,
         needs_login: false,
+        dsn: false,
     };
     let mut session = Session::new(parameters, now);
     let (mut said, mut stored) = (Vec::new(), Vec::new());
@@ -55,7 +57,10 @@ fn drive(
     }
     // Recipients that were asked together are answered in the order asked.
     let waiting: Vec<String> = session.transaction().map_or_else(Vec::new, |t| {
-        t.recipients.iter().map(ToString::to_string).collect()
+        t.recipients
+            .iter()
+            .map(|asked| asked.forward_path.to_string())
+            .collect()
     });
     let first = waiting.len() - asked.iter().filter(|q| **q == Question::Recipient).count();
     for question in asked {

@@ -151,10 +151,12 @@ const PARAMETERS: Parameters = Parameters {
     errors_max: ERRORS_MAX,
     start_tls: true,
     needs_login: false,
+    dsn: false,
 };
 
 const SUBMISSION: Parameters = Parameters {
     needs_login: true,
+    dsn: true,
     ..PARAMETERS
 };
 

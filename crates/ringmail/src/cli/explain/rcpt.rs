@@ -71,7 +71,11 @@ pub fn explain(config: &Config, what: &Rcpt, place: &Place<'_>, json: bool) -> u
         forward_path: &what.address,
     };
     let policy = Policy::new(config.policy.clone());
-    let told = rehearse(&policy, parameters(&config.limits, false, false), &asked);
+    let told = rehearse(
+        &policy,
+        parameters(&config.limits, false, false, false),
+        &asked,
+    );
     if json {
         println!("{}", as_json(&policy, &asked, &told));
     } else {

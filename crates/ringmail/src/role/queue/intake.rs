@@ -7,6 +7,7 @@ use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, Incoming, ToQueue};
 use crate::seal::Sealed;
 use ::queue::{Body, Content, Input, NewMessage};
+use mail::{Envelope, Received};
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
@@ -55,8 +56,15 @@ impl Desk {
         if !self.is_sealed(arrow, &incoming) {
             return self.tell_client(arrow, &FromQueue::Unsealed { token }, None);
         }
+        let envelope = Envelope {
+            dsn: incoming
+                .envelope
+                .dsn
+                .filter(|_| self.may_ask_for_reports(&incoming.received)),
+            ..incoming.envelope
+        };
         let message = NewMessage {
-            envelope: incoming.envelope,
+            envelope,
             received: Some(incoming.received),
             content: body.map_or_else(|| Content::Inline(tail.into()), Content::Body),
         };
@@ -75,6 +83,12 @@ impl Desk {
             });
             self.handle(Input::Accept { token, message });
         }
+    }
+
+    /// Whether this client may say what is to be reported to whom it names as the sender. smtpd offers it to no other; one that
+    /// was taken over could ask all the same, and have us tell anybody of mail that it made up. Peer and login are sealed.
+    fn may_ask_for_reports(&self, received: &Received) -> bool {
+        received.login.is_some() || self.brain.router().0.relays_for(received.peer)
     }
 
     /// Whether policy has sealed this transaction, and the seal was not used yet.

@@ -14,10 +14,11 @@ use crate::ipc::spawn::Listener;
 use crate::seal::Seal;
 use crate::ticket::Ticket;
 use mail::completion::{Completed, Completion};
-use mail::{Envelope, Mailbox, QueueId, Received, Recipient, Time};
-use policy::{Client, Decision, EXPANDED_MAX};
+use mail::{DsnRequest, Envelope, Mailbox, QueueId, Received, Recipient, Time};
+use policy::{Client, Decision, EXPANDED_MAX, Policy};
 use queue::{BODY_OCTETS, Body};
-use smtp::server::{Answer, Credentials, Session, replies};
+use smtp::server::{Answer, Credentials, Session, Transaction, replies};
+use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -330,7 +331,11 @@ impl Desk {
             peer: self.peer,
             login: self.login.clone(),
             reverse_path: transaction.reverse_path.clone(),
-            forward_paths: transaction.recipients.clone(),
+            forward_paths: transaction
+                .recipients
+                .iter()
+                .map(|asked| asked.forward_path.clone())
+                .collect(),
         };
         let awaited = self.shared.policy.ask(token, &question, &[])?;
         Some((token, awaited))
@@ -406,6 +411,7 @@ impl Desk {
                 recipients,
                 arrival: self.now(),
                 eight_bit: session.content_is_eight_bit(),
+                dsn: dsn_request(transaction, &self.settings.policy),
             },
             received: Received {
                 hello: session.hello().map(|h| h.name.clone()).unwrap_or_default(),
@@ -423,4 +429,25 @@ impl Desk {
         let answer = self.shared.ask_queue(token, &question, content).await?;
         Some(answer.0)
     }
+}
+
+/// What the client asks of reports, by the addresses that policy knows its recipients by. Of one that is named twice what is
+/// asked first counts.
+fn dsn_request(transaction: &Transaction, policy: &Policy) -> Option<Box<DsnRequest>> {
+    let mut dsn = DsnRequest {
+        ret: transaction.parameters.ret,
+        envid: transaction.parameters.envid.clone(),
+        recipients: Vec::new(),
+    };
+    let mut known = HashSet::new();
+    for asked in &transaction.recipients {
+        if asked.request.is_empty() {
+            continue;
+        }
+        let mailbox = policy.meant(&asked.forward_path);
+        if known.insert(mailbox.clone()) {
+            dsn.recipients.push((mailbox, asked.request.clone()));
+        }
+    }
+    (!dsn.is_empty()).then(|| Box::new(dsn))
 }

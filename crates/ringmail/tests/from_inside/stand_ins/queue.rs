@@ -59,6 +59,7 @@ fn accept(token: u64, recipients: Vec<Recipient>, seal: Seal, body: Option<Body>
         recipients,
         arrival: Time::from_micros(1),
         eight_bit: false,
+        dsn: None,
     };
     let received = Received {
         hello: "me".into(),

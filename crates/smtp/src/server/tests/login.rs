@@ -13,6 +13,7 @@ const PARAMETERS: Parameters = Parameters {
     errors_max: 6,
     start_tls: true,
     needs_login: true,
+    dsn: true,
 };
 
 /// A session, and who is asked: `ann` with `secret` is known, of `later` nobody can say, all others are wrong.
