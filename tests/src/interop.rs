@@ -5,6 +5,7 @@ mod corpus;
 pub mod differences;
 mod manners;
 mod messages;
+pub mod reports;
 
 pub use compare::{Arrived, compare};
 pub use manners::{ANYTHING, Aside, BOTH_WAYS, Difference, Manners, Refusal, Way};

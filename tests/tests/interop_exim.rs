@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 use tests::interop::differences::{empty_line_after_header, empty_line_before_body};
+use tests::interop::reports::reports_are_asked_for;
 use tests::interop::{BOTH_WAYS, Difference, Manners, Message, they_send, we_send};
 use tests::peer::{OURS, THEIRS, exim, exim_for_account};
 use tests::{Account, Authority, Client, Program, cell, free_port, left_out, wait_until};
@@ -93,4 +94,19 @@ fn exim_takes_our_login() {
         assert!(arrived.contains("with esmtpsa"), "{arrived}");
         assert_eq!(program.queued(), Some(0), "{}", program.log());
     }
+}
+
+#[test]
+fn exim_and_we_hand_on_what_is_asked_of_reports() {
+    reports_are_asked_for(
+        "exim_and_we_hand_on_what_is_asked_of_reports",
+        exim,
+        &[
+            // It tells both as they were written, and not what they stand for.
+            "Original-Envelope-ID:QQ+2B314",
+            "Original-Recipient:rfc822;Some+2Bone@theirs.test",
+            "Final-Recipient:rfc822;someone@theirs.test",
+            "Action:delivered",
+        ],
+    );
 }

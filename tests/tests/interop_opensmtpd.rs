@@ -2,6 +2,7 @@
 //! here.
 
 use tests::interop::differences::{date_and_message_id, has_line_without_colon, names_qualified};
+use tests::interop::reports::reports_are_asked_for;
 use tests::interop::{BOTH_WAYS, Difference, Manners, Refusal, they_send, we_send};
 use tests::peer::opensmtpd;
 
@@ -56,5 +57,17 @@ fn we_send_two_hundred_messages_to_opensmtpd() {
         "we_send_two_hundred_messages_to_opensmtpd",
         opensmtpd,
         MANNERS,
+    );
+}
+
+#[test]
+fn opensmtpd_and_we_hand_on_what_is_asked_of_reports() {
+    reports_are_asked_for(
+        "opensmtpd_and_we_hand_on_what_is_asked_of_reports",
+        opensmtpd, // The sender's own names are not in it.
+        &[
+            "Final-Recipient:rfc822;someone@theirs.test",
+            "Action:delivered",
+        ],
     );
 }

@@ -1,6 +1,7 @@
 //! Postfix and we hand each other two hundred varied messages, and what is changed on the way is named here.
 
 use tests::interop::differences::empty_line_before_body;
+use tests::interop::reports::{ALL, reports_are_asked_for};
 use tests::interop::{BOTH_WAYS, Difference, Manners, Way, they_send, we_send};
 use tests::peer::postfix;
 
@@ -31,4 +32,13 @@ fn postfix_sends_two_hundred_messages_to_us() {
 #[test]
 fn we_send_two_hundred_messages_to_postfix() {
     we_send("we_send_two_hundred_messages_to_postfix", postfix, MANNERS);
+}
+
+#[test]
+fn postfix_and_we_hand_on_what_is_asked_of_reports() {
+    reports_are_asked_for(
+        "postfix_and_we_hand_on_what_is_asked_of_reports",
+        postfix,
+        ALL,
+    );
 }

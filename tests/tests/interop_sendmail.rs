@@ -4,6 +4,7 @@ use tests::interop::differences::{
     empty_line_after_header, empty_line_before_body, names_qualified, without_addresses,
     without_blanks_in_addresses, without_field,
 };
+use tests::interop::reports::reports_are_asked_for;
 use tests::interop::{Aside, BOTH_WAYS, Difference, Manners, Way, they_send, we_send};
 use tests::peer::sendmail;
 
@@ -89,5 +90,20 @@ fn we_send_two_hundred_messages_to_sendmail() {
         "we_send_two_hundred_messages_to_sendmail",
         sendmail,
         MANNERS,
+    );
+}
+
+#[test]
+fn sendmail_and_we_hand_on_what_is_asked_of_reports() {
+    reports_are_asked_for(
+        "sendmail_and_we_hand_on_what_is_asked_of_reports",
+        sendmail,
+        &[
+            "Original-Envelope-Id:QQ+314",
+            "Original-Recipient:rfc822;Some+one@theirs.test",
+            "Final-Recipient:rfc822;someone@theirs.test",
+            // Its mailboxes are a sink behind SMTP.
+            "Action:relayed (to non-DSN-aware mailer)",
+        ],
     );
 }

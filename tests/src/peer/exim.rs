@@ -92,6 +92,7 @@ fn configuration(port: u16, next_hop: u16) -> String {
     format!(
         "exim_path = {PROGRAM}\n\
          primary_hostname = exim.test\n\
+         dsn_advertise_hosts = *\n\
          local_interfaces = 127.0.0.1.{port}\n\
          log_file_path = syslog\n\
          syslog_timestamp = false\n\
