@@ -1,6 +1,6 @@
 //! A small SMTP client that sends what it is told and says what was answered.
 
-use crate::Authority;
+use crate::{Authority, leaks};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -47,15 +47,27 @@ const CHUNKS_AT_ONCE: usize = 50;
 pub struct Client {
     stream: BufReader<Box<dyn Wire>>,
     pipelining: bool,
+    /// It is a server of ours: what it says is searched for what it must not tell.
+    is_ours: bool,
 }
 
 impl Client {
     /// Connects, and says EHLO.
     pub fn connect(port: u16) -> io::Result<Self> {
+        Self::connect_to(port, true)
+    }
+
+    /// The same, to a server that is none of ours.
+    pub fn connect_to_peer(port: u16) -> io::Result<Self> {
+        Self::connect_to(port, false)
+    }
+
+    fn connect_to(port: u16, is_ours: bool) -> io::Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(ANSWER_WAIT))?;
         stream.set_nodelay(true)?;
         let mut client = Self::over(Box::new(stream));
+        client.is_ours = is_ours;
         let greeting = client.answer()?;
         if !greeting.starts_with("220 ") {
             return Err(io::Error::other(greeting));
@@ -68,6 +80,7 @@ impl Client {
         Self {
             stream: BufReader::new(stream),
             pipelining: false,
+            is_ours: true,
         }
     }
 
@@ -238,7 +251,11 @@ impl Client {
         let mut said = Vec::new();
         // Where the server ends with octets of ours unread the kernel says so, behind what was said.
         let _ = self.stream.read_to_end(&mut said);
-        String::from_utf8_lossy(&said).into_owned()
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if self.is_ours {
+            leaks::look(&said);
+        }
+        said
     }
 
     /// The same session, but nothing is said before the answer to what was said.
@@ -259,6 +276,9 @@ impl Client {
             let mut line = String::new();
             if self.stream.read_line(&mut line)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if self.is_ours {
+                leaks::look(&line);
             }
             let last = line.as_bytes().get(3) != Some(&b'-');
             lines.push(line.trim_end().to_owned());

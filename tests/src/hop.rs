@@ -1,6 +1,6 @@
 //! A next hop that speaks TLS, or fails to, as servers on the internet do; and remembers what it took, and how.
 
-use crate::Authority;
+use crate::{Authority, leaks};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -306,6 +306,7 @@ fn session<S: Read + Write>(
         let word = line.get(..4).unwrap_or_default().to_ascii_uppercase();
         let reply = match &*word {
             "EHLO" => {
+                leaks::look(&line);
                 let auth = account.map(|account| format!("AUTH {}", account.mechanisms));
                 let more = offer.map(str::to_owned).into_iter().chain(auth);
                 let lines = ["250-hop.test".to_owned()].into_iter();
@@ -342,6 +343,7 @@ fn session<S: Read + Write>(
                 return Ok(false);
             }
             word => {
+                leaks::look(&line);
                 if matches!(word, "MAIL" | "RCPT") {
                     commands.push(line.trim_end().to_owned());
                 }

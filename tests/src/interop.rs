@@ -159,7 +159,11 @@ fn parted(messages: Vec<Message>, manners: &Manners, way: Way) -> (Vec<Message>,
 
 /// Sends all messages in one session, as a relay would; each with what was answered.
 fn inject(port: u16, messages: Vec<Message>, domain: &str) -> Vec<(Message, String)> {
-    let mut client = Client::connect(port).expect("the server listens");
+    let mut client = if domain == OURS {
+        Client::connect_to_peer(port).expect("the server listens")
+    } else {
+        Client::connect(port).expect("the server listens")
+    };
     let answered = messages.into_iter().map(|message| {
         let to = message
             .recipients

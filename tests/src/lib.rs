@@ -7,6 +7,7 @@ mod client;
 pub mod debian;
 mod hop;
 pub mod interop;
+pub mod leaks;
 mod left_out;
 mod logins;
 pub mod maildir;

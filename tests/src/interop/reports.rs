@@ -63,7 +63,11 @@ pub fn reports_are_asked_for(test: &str, start: Start, theirs: &[&str]) {
 
 /// Hands a message of this domain's to the server at this port, for the other domain, and asks for a report.
 fn ask(port: u16, from: &str, to: &str) {
-    let mut client = Client::connect(port).expect("the server listens");
+    let mut client = if from == OURS {
+        Client::connect(port).expect("the server listens")
+    } else {
+        Client::connect_to_peer(port).expect("the server listens")
+    };
     let content = "Subject: asked\r\nFrom: <asker@x.test>\r\nDate: Sat, 28 Nov 2026 12:00:00 +0000\r\n\
                    Message-ID: <1@x.test>\r\n\r\nthe body\r\n.";
     for (line, code) in [

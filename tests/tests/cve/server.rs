@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
+use tests::leaks;
 use tests::{Authority, Client, Program, free_port, maildir, wait_until};
 
 /// How long anything may take on a loaded machine.
@@ -218,6 +219,7 @@ impl Session {
             if self.stream.read_line(&mut line).unwrap_or(0) == 0 {
                 return String::new();
             }
+            leaks::look(&line);
             if line.as_bytes().get(3) != Some(&b'-') {
                 return line.trim_end().to_owned();
             }
@@ -254,7 +256,9 @@ impl Session {
         let mut rest = Vec::new();
         // A connection that is reset has ended, too.
         let _ = self.stream.read_to_end(&mut rest);
-        String::from_utf8_lossy(&rest).into_owned()
+        let rest = String::from_utf8_lossy(&rest).into_owned();
+        leaks::look(&rest);
+        rest
     }
 
     /// Says that nothing more comes.

@@ -88,7 +88,9 @@ impl Errors {
     /// looks at each line by itself.
     pub(super) fn hide(&mut self, span: Range<usize>) {
         if let Some(shown) = self.text.get(span.clone()) {
-            let stars: String = hidden::stars(shown).collect();
+            // Where its words end is not shown either.
+            let stars = hidden::stars(shown).map(|c| if c == ' ' { '*' } else { c });
+            let stars: String = stars.collect();
             self.text.replace_range(span, &stars);
         }
     }
