@@ -12,6 +12,7 @@ use list::{Listed, State};
 use place::Sources;
 use row::{Kind, Level, Row, Standing};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -118,13 +119,14 @@ impl Found {
         let listed = list::read(&self.list, &mut mistakes);
         agree(&listed, &rows, &mut mistakes);
         let mut text = table(&rows);
+        // Writing into a String does not fail, here and below.
         for (number, row) in each(&rows) {
             match &row.standing {
                 Standing::Excepted(Kind::Missing, why) => {
-                    text += &format!("not met: {}: {why}\n", row.about(number));
+                    let _ = writeln!(text, "not met: {}: {why}", row.about(number));
                 }
                 Standing::Lacking if !row.level.is_must() => {
-                    text += &format!("without a place or a test: {}\n", row.about(number));
+                    let _ = writeln!(text, "without a place or a test: {}", row.about(number));
                 }
                 _ => {}
             }
@@ -198,16 +200,16 @@ fn agree(
 
 /// How much there is of what, an RFC a line, and in all.
 fn table(rows: &BTreeMap<u16, Vec<Row>>) -> String {
-    let mut text = line("RFC", HEADS.map(String::from));
+    let mut text = line("RFC", &HEADS.map(String::from));
     let mut sums = [0; HEADS.len()];
     for (number, rows) in rows {
         let counts = counts(rows);
         for (sum, count) in sums.iter_mut().zip(counts) {
             *sum += count;
         }
-        text += &line(&number.to_string(), counts.map(|count| count.to_string()));
+        text += &line(&number.to_string(), &counts.map(|count| count.to_string()));
     }
-    text += &line("all", sums.map(|count| count.to_string()));
+    text += &line("all", &sums.map(|count| count.to_string()));
     text
 }
 
@@ -241,10 +243,10 @@ fn counts(rows: &[Row]) -> [usize; HEADS.len()] {
     ]
 }
 
-fn line(name: &str, cells: [String; HEADS.len()]) -> String {
+fn line(name: &str, cells: &[String; HEADS.len()]) -> String {
     let mut text = format!("{name:<5}");
     for (cell, head) in cells.iter().zip(HEADS) {
-        text += &format!("  {cell:>width$}", width = head.len());
+        let _ = write!(text, "  {cell:>width$}", width = head.len());
     }
     text + "\n"
 }

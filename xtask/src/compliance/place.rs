@@ -80,7 +80,7 @@ impl Sources {
         let Some(text) = self.0.get(path) else {
             return Some(format!("there is no {path}"));
         };
-        if path.ends_with(".smtp") && name.is_empty() {
+        if name.is_empty() && Path::new(path).extension().is_some_and(|e| e == "smtp") {
             return None;
         }
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -155,7 +155,7 @@ fn unqualified(mut line: &str) -> &str {
                     || rest.starts_with("fn ")
                     || rest.starts_with("unsafe ") =>
             {
-                line = rest
+                line = rest;
             }
             _ => return line,
         }
