@@ -2,6 +2,7 @@
 //! `cargo xtask bench` measures.
 
 mod calls;
+mod compliance;
 mod fuzz;
 mod left_out;
 mod tools;
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("bench") => bench(&arguments[1..]),
         Some("calls") => calls::main(),
+        Some("compliance") => compliance::main(),
         Some("docs") => docs(),
         Some("fuzz") => fuzz::main(&arguments[1..]),
         Some("test") => test(&arguments[1..]),
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
             println!(
                 "cargo xtask calls                         which allowed system calls no closed role makes in the tests"
             );
+            println!("{}", compliance::USAGE);
             println!(
                 "cargo xtask docs                          writes the pages that are made from the program's tables"
             );
@@ -40,8 +43,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Format, lints as errors, dependencies, in CI the fuzz engine, then the tests; ends with the test runner's own
-/// summary.
+/// Requirements, format, lints as errors, dependencies, in CI the fuzz engine, then the tests; ends with the test runner's
+/// own summary.
 fn test(rest: &[String]) -> ExitCode {
     let steps: [&[&str]; 3] = [
         &["fmt", "--all", "--check"],
@@ -58,6 +61,9 @@ fn test(rest: &[String]) -> ExitCode {
         // The tests of the whole start the program itself.
         &["build", "--workspace", "--locked", "--quiet"],
     ];
+    if !compliance::check() {
+        return ExitCode::FAILURE;
+    }
     for step in steps {
         println!("cargo {}", step.join(" "));
         if !run(Command::new("cargo").args(step)) {

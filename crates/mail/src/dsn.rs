@@ -239,6 +239,19 @@ impl Report<'_> {
     }
 }
 
+impl Reported {
+    /// Octets that it takes in a report, at most.
+    pub fn octets(&self) -> usize {
+        /// The names of its fields, its status twice, a date, and what separates all that.
+        const AROUND: usize = 400;
+        let original = self.original.as_ref().map_or(0, |o| o.as_str().len());
+        let words = self.action.words().len().min(LINE_OCTETS);
+        let reply = self.action.why().and_then(Why::quotable);
+        let quoted = reply.map_or(0, |reply| reply.text.len());
+        AROUND + 2 * self.mailbox.to_string().len() + original + words + quoted
+    }
+}
+
 impl Action {
     /// As RFC 3464 §2.3.3 writes it.
     const fn word(&self) -> &'static str {

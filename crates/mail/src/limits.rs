@@ -69,3 +69,25 @@ pub const CLIENT_DATA_WAIT: Duration = Duration::from_mins(2);
 pub const CLIENT_BLOCK_WAIT: Duration = Duration::from_mins(3);
 /// Client: wait for the reply to the end of content. RFC 5321 §4.5.3.2.6.
 pub const CLIENT_END_WAIT: Duration = Duration::from_mins(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 5321 §4.5.3.1, and §6.3.
+    #[test]
+    fn no_bound_lies_below_the_floors_of_rfc_5321() {
+        for (bound, floor) in [
+            (LOCAL_PART_OCTETS, 64),
+            (DOMAIN_OCTETS, 255),
+            (COMMAND_LINE_OCTETS, 512),
+            (REPLY_LINE_OCTETS, 512),
+            (RECIPIENTS, 100),
+            (RECEIVED_FIELDS, 100),
+        ] {
+            assert!(bound >= floor, "{bound} is below {floor}");
+        }
+        let content = CONTENT_OCTETS;
+        assert!(content >= 64 << 10, "{content}");
+    }
+}

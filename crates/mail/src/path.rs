@@ -454,6 +454,7 @@ mod tests {
             ("a@[IPv6:::::]", Literal),
             ("a@[-:x]", Literal),
             ("a@[t:]", Literal),
+            ("a@#2130706433", Domain),
             ("\"a\"b@c.d", Domain),
         ] {
             assert_eq!(Mailbox::parse(text), Err(why), "{text}");

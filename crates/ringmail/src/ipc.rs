@@ -32,7 +32,7 @@ const _: () = assert!(
 );
 /// Longest head: a transaction of 1,000 recipients with aliases of the longest kind fits, and for each the longest that can be
 /// asked of reports (RFC 3461 §5.4).
-pub const HEAD_OCTETS: usize = 3 * 1024 * 1024;
+pub const HEAD_OCTETS: usize = 7 * 512 * 1024;
 /// Version, length of the head, length of the tail, count of descriptors.
 const PREFIX: usize = 1 + 4 + 4 + 1;
 

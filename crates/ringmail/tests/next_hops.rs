@@ -36,9 +36,14 @@ impl Network for World {
     }
 
     fn addresses<'a>(&'a self, host: &'a str) -> Pending<'a, Result<Vec<IpAddr>, NoAnswer>> {
-        let found = self.hosts.iter().find(|(name, ..)| *name == host);
-        let addresses = found.map(|(_, ip, _)| vec![ip.parse().unwrap()]);
-        Box::pin(std::future::ready(addresses.ok_or(NoAnswer::Later)))
+        let of_it = self.hosts.iter().filter(|(name, ..)| *name == host);
+        let addresses: Vec<IpAddr> = of_it.map(|(_, ip, _)| ip.parse().unwrap()).collect();
+        let answer = if addresses.is_empty() {
+            Err(NoAnswer::Later)
+        } else {
+            Ok(addresses)
+        };
+        Box::pin(std::future::ready(answer))
     }
 
     fn connect(&self, address: SocketAddr) -> Pending<'_, io::Result<Box<dyn Stream>>> {
@@ -231,6 +236,24 @@ fn each_host_that_was_tried_is_told_and_the_one_that_took_it_with_its_words() {
             failed("c.test", "198.51.100.12", "554 5.3.2 not today"),
         ]
     );
+}
+
+/// RFC 5321 §5.1: each address of a host until one is of use, in the order in which DNS gave them.
+#[test]
+fn the_addresses_of_a_host_are_tried_in_the_order_that_dns_gives() {
+    let came = sent(
+        world(
+            &[(10, "a.test")],
+            &[
+                ("a.test", "198.51.100.12", &[]),
+                ("a.test", "198.51.100.11", TOOK),
+                ("a.test", "198.51.100.10", TOOK),
+            ],
+        ),
+        them(),
+    );
+    assert_eq!(came.ending.outcome, Outcome::Delivered);
+    assert_eq!(came.connected, ["198.51.100.12:25", "198.51.100.11:25"]);
 }
 
 #[test]

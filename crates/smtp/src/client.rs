@@ -155,6 +155,8 @@ pub struct Session {
     size_max: Option<u64>,
     logins: login::Offered,
     refused_login: bool,
+    /// We are logged in.
+    logged_in: bool,
     ehlo_line: usize,
     awaited: VecDeque<Awaited>,
     /// Commands not sent yet, because the server does not pipeline.
@@ -179,6 +181,7 @@ impl Session {
             size_max: None,
             logins: login::Offered::default(),
             refused_login: false,
+            logged_in: false,
             ehlo_line: 0,
             awaited: VecDeque::from([Awaited::Greeting]),
             unsent: VecDeque::new(),

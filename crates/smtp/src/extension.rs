@@ -13,6 +13,8 @@ pub enum Extension {
     EightBitMime,
     /// RFC 2034.
     EnhancedStatusCodes,
+    /// RFC 5321 §4.1.1.8. A command that not every server has is listed (§4.1.1.1); clients need not ask for it.
+    Help,
     /// RFC 2920.
     Pipelining,
     /// RFC 1870.
@@ -23,7 +25,7 @@ pub enum Extension {
 
 impl Extension {
     /// All of them, in the order that a server offers them.
-    pub const ALL: [Extension; 8] = [
+    pub const ALL: [Extension; 9] = [
         Extension::Pipelining,
         Extension::Size,
         Extension::EightBitMime,
@@ -32,6 +34,7 @@ impl Extension {
         Extension::Dsn,
         Extension::StartTls,
         Extension::Auth,
+        Extension::Help,
     ];
 
     /// The EHLO keyword.
@@ -42,6 +45,7 @@ impl Extension {
             Extension::Dsn => "DSN",
             Extension::EightBitMime => "8BITMIME",
             Extension::EnhancedStatusCodes => "ENHANCEDSTATUSCODES",
+            Extension::Help => "HELP",
             Extension::Pipelining => "PIPELINING",
             Extension::Size => "SIZE",
             Extension::StartTls => "STARTTLS",
@@ -130,5 +134,90 @@ impl Offer<'_> {
             }
         }
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+
+    /// IANA's registry of SMTP service extensions, without those that are obsolete.
+    const REGISTERED: [&str; 31] = [
+        "8BITMIME",
+        "ATRN",
+        "AUTH",
+        "BINARYMIME",
+        "BURL",
+        "CHECKPOINT",
+        "CHUNKING",
+        "CONNEG",
+        "CONPERM",
+        "DELIVERBY",
+        "DSN",
+        "ENHANCEDSTATUSCODES",
+        "ETRN",
+        "EXPN",
+        "FUTURERELEASE",
+        "HELP",
+        "LIMITS",
+        "MT-PRIORITY",
+        "MTRK",
+        "NO-SOLICITING",
+        "PIPELINING",
+        "REQUIRETLS",
+        "RRVS",
+        "SAML",
+        "SEND",
+        "SIZE",
+        "SMTPUTF8",
+        "SOML",
+        "STARTTLS",
+        "SUBMITTER",
+        "TURN",
+    ];
+
+    #[test]
+    fn every_keyword_is_registered_and_read_in_any_case() {
+        for extension in Extension::ALL {
+            let keyword = extension.keyword();
+            assert!(REGISTERED.contains(&keyword), "{keyword}");
+            for written in [keyword.to_ascii_lowercase(), keyword.to_owned()] {
+                assert_eq!(Extension::from_keyword(&written), Some(extension));
+            }
+            assert_eq!(Extension::from_keyword(&format!("X{keyword}")), None);
+        }
+    }
+
+    /// RFC 5321 §4.1.1.1: a command that §4.5.1 does not require is listed, or not done.
+    #[test]
+    fn what_is_done_and_not_required_is_listed() {
+        let offer = Offer {
+            hostname: "mx.test",
+            content_octets_max: 10,
+            start_tls: true,
+            auth: true,
+            dsn: true,
+        };
+        let mut said = Vec::new();
+        offer.write(&mut said);
+        assert_eq!(
+            String::from_utf8(said).unwrap(),
+            "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 10\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n\
+             250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 HELP\r\n"
+        );
+        for (line, listed_by) in [
+            ("AUTH PLAIN", Extension::Auth),
+            ("BDAT 1", Extension::Chunking),
+            ("HELP", Extension::Help),
+            ("STARTTLS", Extension::StartTls),
+        ] {
+            assert!(Command::parse(line.as_bytes()).is_ok(), "{line}");
+            assert!(Extension::ALL.contains(&listed_by), "{line}");
+        }
+        for line in ["ATRN", "ETRN a.test", "TURN", "SEND FROM:<a@b.c>"] {
+            assert!(Command::parse(line.as_bytes()).is_err(), "{line}");
+        }
+        assert_eq!(Extension::from_keyword("EXPN"), None);
     }
 }

@@ -20,6 +20,9 @@ fn words_that_told_or_opened_too_much_say_nothing() {
         "TURN",
         "ATRN",
         "ETRN a.test",
+        "SEND FROM:<joe@b.test>",
+        "SAML FROM:<joe@b.test>",
+        "SOML FROM:<joe@b.test>",
     ] {
         server.session().is_told(word, "500 5.5.2 ");
     }

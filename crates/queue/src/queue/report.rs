@@ -6,11 +6,14 @@
 //# a valid, non-null reverse-path.
 
 use super::{Failure, Message, Queue, Router, attempt, request};
-use crate::{Accepted, Content, Standing, Stored};
+use crate::{Accepted, BODY_OCTETS, Content, Standing, Stored};
 use mail::dsn::{Action, NOTHING_HEARD, Report, Reported, Returned, Why, expiry};
 use mail::{Cause, Class, Envelope, Envid, Mailbox, QueueId, Recipient, Ret, ReversePath, Time};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Octets of a report beside its recipients and what comes back: its own header, the words, the names of its parts.
+const FRAME_OCTETS: usize = 4096;
 
 /// Whether a sender is to be told now that his message is delayed: once, and only for what still waits.
 pub(super) fn delay_is_due(message: &Message, notice: Option<Duration>, now: Time) -> bool {
@@ -73,8 +76,10 @@ impl<R: Router> Queue<R> {
 
     /// The report on recipients that failed, if there are such and one is wanted. Where nobody can be told the message is
     /// dead.
-    fn failure_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Option<Accepted> {
-        let message = self.messages.get_mut(&queue_id)?;
+    fn failure_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Vec<Accepted> {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return Vec::new();
+        };
         let failures = std::mem::take(&mut message.failures);
         for failure in &failures {
             message.stored.state.recipients[failure.number as usize] = Standing::Failed;
@@ -89,7 +94,7 @@ impl<R: Router> Queue<R> {
             .flat_map(|failure| failed(envelope, failure))
             .collect();
         if recipients.is_empty() {
-            return None;
+            return Vec::new();
         }
         let ret = envelope.dsn.as_ref().and_then(|dsn| dsn.ret);
         let returned = if ret == Some(Ret::Full) && octets.len() as u64 == *size_octets {
@@ -108,17 +113,16 @@ impl<R: Router> Queue<R> {
             ReversePath::Null => None,
         };
         let foreign = envelope.reverse_path.is_null();
-        let report = to.and_then(|to| {
-            let recipients = self.router.recipients(&to);
-            if !recipients.is_empty() {
-                return Some(self.report(&to, foreign, recipients, &told, now));
+        let reports = to.map_or_else(Vec::new, |to| {
+            let reports = self.reports(&to, foreign, &told, now);
+            if !reports.is_empty() {
+                return reports;
             }
             // The sender has no mailbox of ours after all: postmaster gets it.
             let postmaster = self.parameters.postmaster.clone();
-            let recipients = self.router.recipients(&postmaster);
-            (!recipients.is_empty()).then(|| self.report(&postmaster, true, recipients, &told, now))
+            self.reports(&postmaster, true, &told, now)
         });
-        if report.is_none()
+        if reports.is_empty()
             && let Some(message) = self.messages.get_mut(&queue_id)
         {
             // Nobody can be told. It is not thrown away.
@@ -129,18 +133,20 @@ impl<R: Router> Queue<R> {
                     Standing::Waiting(Some(Box::new(outcome)));
             }
         }
-        report
+        reports
     }
 
     /// The report on a delay, if one is due: to the sender, and to nobody else.
-    fn delay_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Option<Accepted> {
-        let message = self.messages.get_mut(&queue_id)?;
+    fn delay_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Vec<Accepted> {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return Vec::new();
+        };
         if !delay_is_due(message, self.parameters.delay_notice, now) {
-            return None;
+            return Vec::new();
         }
         let envelope = &message.stored.envelope;
         let ReversePath::Mailbox(to) = envelope.reverse_path.clone() else {
-            return None;
+            return Vec::new();
         };
         let tried = Some(now.since(envelope.arrival));
         let recipients = still_waiting(message).flat_map(|(number, cause)| {
@@ -157,13 +163,14 @@ impl<R: Router> Queue<R> {
         });
         let told = Told::new(envelope, recipients.collect(), Returned::Header(octets));
         message.stored.state.delay_told = true;
-        let recipients = self.router.recipients(&to);
-        (!recipients.is_empty()).then(|| self.report(&to, false, recipients, &told, now))
+        self.reports(&to, false, &told, now)
     }
 
     /// The report on what was delivered, where the sender asked for it: to him, and to nobody else.
-    fn success_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Option<Accepted> {
-        let message = self.messages.get_mut(&queue_id)?;
+    fn success_report(&mut self, queue_id: QueueId, octets: &[u8], now: Time) -> Vec<Accepted> {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return Vec::new();
+        };
         let Stored {
             envelope, state, ..
         } = &mut message.stored;
@@ -174,28 +181,58 @@ impl<R: Router> Queue<R> {
             }
         }
         let ReversePath::Mailbox(to) = envelope.reverse_path.clone() else {
-            return None;
+            return Vec::new();
         };
         if recipients.is_empty() {
-            return None;
+            return Vec::new();
         }
         let told = Told::new(envelope, recipients, Returned::Header(octets));
-        let recipients = self.router.recipients(&to);
-        (!recipients.is_empty()).then(|| self.report(&to, false, recipients, &told, now))
+        self.reports(&to, false, &told, now)
     }
 
-    /// A report as a message of its own.
+    /// What is to be told, in as many reports as it takes: each is small enough to lie in the log and to travel beside others.
+    /// None where nobody has the name that it goes to.
+    fn reports(
+        &mut self,
+        to: &Mailbox,
+        foreign: bool,
+        told: &Told<'_>,
+        now: Time,
+    ) -> Vec<Accepted> {
+        let recipients = self.router.recipients(to);
+        if recipients.is_empty() {
+            return Vec::new();
+        }
+        let (Returned::Header(octets) | Returned::Whole(octets)) = told.returned;
+        let most = usize::try_from(BODY_OCTETS).unwrap_or(usize::MAX);
+        let most = most.saturating_sub(FRAME_OCTETS + octets.len());
+        let (mut reports, mut rest) = (Vec::new(), &told.recipients[..]);
+        while !rest.is_empty() {
+            let mut octets = 0;
+            let fits = rest.iter().take_while(|reported| {
+                octets += reported.octets();
+                octets < most
+            });
+            let (part, others) = rest.split_at(fits.count().max(1));
+            reports.push(self.report(to, foreign, recipients.clone(), told, part, now));
+            rest = others;
+        }
+        reports
+    }
+
+    /// A report on a part of the recipients, as a message of its own.
     fn report(
         &mut self,
         to: &Mailbox,
         foreign: bool,
         recipients: Vec<Recipient>,
         told: &Told<'_>,
+        part: &[Reported],
         now: Time,
     ) -> Accepted {
         let queue_id = self.next_id(now);
         let until = told.arrival + self.parameters.expiry;
-        let is_delay = matches!(told.recipients[0].action, Action::Delayed(_));
+        let is_delay = matches!(part[0].action, Action::Delayed(_));
         let content = Report {
             queue_id,
             hostname: &self.parameters.hostname,
@@ -205,7 +242,7 @@ impl<R: Router> Queue<R> {
             envid: told.envid.as_ref(),
             retry_until: is_delay.then_some(until),
             foreign,
-            recipients: &told.recipients,
+            recipients: part,
             returned: told.returned,
         }
         .content();

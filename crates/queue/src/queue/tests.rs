@@ -3,6 +3,7 @@
 
 mod reports;
 mod requests;
+mod sites;
 
 use super::*;
 use crate::Standing;
@@ -50,6 +51,10 @@ struct World {
     delivered: BTreeMap<(QueueId, Mailbox), u32>,
     /// Reports by the message they are about, and whether that had a null reverse-path.
     reports: Vec<QueueId>,
+    /// What they say.
+    words: Vec<String>,
+    /// Whom each attempt was for.
+    attempts: Vec<Vec<Mailbox>>,
     /// Messages whose senders were told of a delay.
     delays: BTreeSet<QueueId>,
     /// Message and address of every report's every recipient, and the action.
@@ -135,6 +140,7 @@ fn keep(world: &mut World, entry: &Entry) {
                     assert!(world.delays.insert(*queue_id), "a delay is told once");
                 } else {
                     world.reports.push(*queue_id);
+                    world.words.push(text(report));
                 }
             }
             match state {
@@ -282,6 +288,8 @@ fn drive(
                     under_way <= window && window <= crate::schedule::WINDOW_MAX,
                     "the window holds"
                 );
+                let whom = recipients.iter().map(|(_, mailbox)| mailbox.clone());
+                world.attempts.push(whom.collect());
                 let mut outcomes = Vec::new();
                 for (number, mailbox) in recipients {
                     let outcome = outcome(random, &mailbox);
@@ -397,6 +405,18 @@ fn with_message(reverse_path: &str, recipients: &[&str]) -> (Queue<Everywhere>, 
     let now = Time::from_secs(1_000_000);
     let mut world = World::default();
     let mut queue = start(&world, now, 1);
+    accept(&mut queue, reverse_path, recipients, now);
+    if let Some(Output::Commit { batch, entries }) = queue.poll() {
+        for entry in &entries {
+            keep(&mut world, entry);
+        }
+        queue.handle(Input::Committed { batch, ok: true }, now);
+    }
+    (queue, world, now)
+}
+
+/// Hands a message in.
+fn accept(queue: &mut Queue<Everywhere>, reverse_path: &str, recipients: &[&str], now: Time) {
     let recipients = recipients.iter().map(|r| Recipient {
         mailbox: Mailbox::parse(r).unwrap(),
         originals: Vec::new(),
@@ -420,13 +440,6 @@ fn with_message(reverse_path: &str, recipients: &[&str]) -> (Queue<Everywhere>, 
         },
         now,
     );
-    if let Some(Output::Commit { batch, entries }) = queue.poll() {
-        for entry in &entries {
-            keep(&mut world, entry);
-        }
-        queue.handle(Input::Committed { batch, ok: true }, now);
-    }
-    (queue, world, now)
 }
 
 #[test]

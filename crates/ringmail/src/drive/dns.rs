@@ -122,3 +122,17 @@ fn reason(error: &hickory_resolver::net::NetError) -> NoAnswer {
         NoAnswer::Later
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 5321 §5.1: no name is completed by what the system would try.
+    #[test]
+    fn a_name_is_asked_for_from_its_root() {
+        for name in ["mx.a.test", "mx.a.test."] {
+            assert_eq!(rooted(name), "mx.a.test.");
+        }
+        assert_eq!(rooted("mx"), "mx.");
+    }
+}

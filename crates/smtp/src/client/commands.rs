@@ -68,6 +68,13 @@ impl Session {
                 if let Some(dsn) = message.dsn.as_ref().filter(|_| takes_requests) {
                     write_mail_request(dsn, wire);
                 }
+                //= https://www.rfc-editor.org/rfc/rfc4954#section-5
+                //# then the server MUST supply the AUTH=<> parameter when
+                //# relaying the message to any server which it has authenticated to
+                //# using the AUTH extension.
+                if self.logged_in && self.offered.contains(&Extension::Auth) {
+                    let _ = write!(wire, " AUTH=<>");
+                }
                 Ok(())
             }
             (Awaited::Rcpt(place), Some(message)) => {
@@ -137,5 +144,25 @@ pub fn wait_for(awaited: Awaited) -> Duration {
         Awaited::Rcpt(_) => limits::CLIENT_RCPT_WAIT,
         Awaited::Data => limits::CLIENT_DATA_WAIT,
         Awaited::End(_) => limits::CLIENT_END_WAIT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 5321 §4.5.3.2 gives minutes for each.
+    #[test]
+    fn each_command_is_waited_for_as_long_as_rfc_5321_asks() {
+        for (wait, minutes) in [
+            (wait_for(Awaited::Greeting), 5),
+            (wait_for(Awaited::Mail), 5),
+            (wait_for(Awaited::Rcpt(0)), 5),
+            (wait_for(Awaited::Data), 2),
+            (limits::CLIENT_BLOCK_WAIT, 3),
+            (wait_for(Awaited::End(0)), 10),
+        ] {
+            assert!(wait >= Duration::from_mins(minutes), "{wait:?}");
+        }
     }
 }

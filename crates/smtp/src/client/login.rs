@@ -115,6 +115,7 @@ impl Session {
         match (step, reply.code) {
             (Step::Last, 200..=299) => {
                 self.parameters.login = false;
+                self.logged_in = true;
                 self.rest(now);
             }
             (Step::Next(answer), 334) => self.ask(answer, now),
@@ -142,8 +143,9 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dialect, Parameters, Security};
+    use super::super::{Dialect, Message, Parameters, Security};
     use super::*;
+    use mail::{Mailbox, ReversePath};
 
     const NOW: Time = Time::from_secs(1000);
 
@@ -232,5 +234,46 @@ mod tests {
         }
         let (_, ended) = said(Security::AsItIs, &[HELLO, BOTH, "334 more\r\n"]);
         assert_eq!(ended, ["unusable 4.5.0", "close"]);
+    }
+
+    //= https://www.rfc-editor.org/rfc/rfc4954#section-5
+    //= type=test
+    //# then the server MUST supply the AUTH=<> parameter when
+    //# relaying the message to any server which it has authenticated to
+    //# using the AUTH extension.
+    #[test]
+    fn mail_vouches_for_nobody_where_we_are_logged_in_and_says_nothing_elsewhere() {
+        for (login, said) in [(true, " AUTH=<>"), (false, "")] {
+            let mut session = Session::new(
+                Parameters {
+                    hostname: "me.test".into(),
+                    dialect: Dialect::Smtp,
+                    security: Security::AsItIs,
+                    login,
+                },
+                NOW,
+            );
+            for reply in [HELLO, BOTH, "235 2.7.0 yes\r\n"] {
+                if !session.is_idle() {
+                    session.receive(reply.as_bytes(), NOW);
+                }
+                while let Some(output) = session.poll() {
+                    if let Output::Login(_) = output {
+                        session.answer(Some(b"\0ann\0secret"), NOW);
+                    }
+                }
+            }
+            session.wire().clear();
+            let message = Message {
+                reverse_path: ReversePath::Null,
+                forward_paths: vec![Mailbox::parse("x@b.c").unwrap()],
+                octets: 1,
+                eight_bit: false,
+                dsn: None,
+            };
+            session.send(message, NOW);
+            let wire = String::from_utf8(session.wire().clone()).unwrap();
+            assert_eq!(wire, format!("MAIL FROM:<>{said}\r\n"));
+        }
     }
 }

@@ -299,6 +299,24 @@ fn each_reply_class_decides_what_it_should() {
     );
 }
 
+/// RFC 5321 §4.3.2: a code that is in no list means what its first digit says.
+#[test]
+fn codes_that_nobody_knows_are_read_by_their_first_digit() {
+    let ended = |rest| pipelined(2, rest).1;
+    assert_eq!(
+        ended("259 x|299 x|459 x|354 go|277 x|221 x|"),
+        ["delivered", "deferred 4.0.0"]
+    );
+    assert_eq!(
+        ended("599 x|503 x|503 x|503 x|250 ok|221 x|"),
+        ["failed 5.0.0", "failed 5.0.0"]
+    );
+    assert_eq!(
+        ended("250 x|599 x|250 x|354 go|499 x|221 x|"),
+        ["failed 5.0.0", "deferred 4.0.0"]
+    );
+}
+
 #[test]
 fn content_is_not_sent_to_nobody() {
     let (sent, ended) = pipelined(1, "250 x|550 x|354 go|554 no|221 x|");

@@ -424,3 +424,25 @@ fn noop_help_expn_vrfy_and_rset_are_never_out_of_order() {
         }
     }
 }
+
+/// RFC 2034 §4: a status code of the reply's class stands in every reply but the greeting, those to EHLO and HELO, and
+/// those of the third class.
+#[test]
+fn every_reply_has_a_status_code_of_its_class() {
+    let mut replies = 0;
+    for row in rows() {
+        for said in row.output.split("; ") {
+            let Some(Ok(code)) = said.get(..3).map(str::parse::<u16>) else {
+                continue;
+            };
+            let bare = code / 100 == 3
+                || ["220 ESMTP", "250 at your service", "250 extensions"]
+                    .iter()
+                    .any(|hello| said.starts_with(hello));
+            let class = format!("{}.", code / 100);
+            assert!(bare || said[4..].starts_with(&class), "{row:?}");
+            replies += usize::from(!bare);
+        }
+    }
+    assert!(replies > 150, "{replies}");
+}

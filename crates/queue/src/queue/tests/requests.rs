@@ -1,7 +1,8 @@
 //! What senders asked of reports: they are told of what they want to know, of each address once, and of nothing else.
 
 use super::*;
-use mail::{DsnRequest, Envid, Notify, OriginalRecipient, RecipientRequest, Ret};
+use crate::BODY_OCTETS;
+use mail::{DsnRequest, Envid, Notify, OriginalRecipient, RecipientRequest, RemoteReply, Ret};
 
 /// Some recipients become members of an alias, and for some addresses something is asked.
 pub(super) fn ask(envelope: &mut Envelope, random: &mut Random) {
@@ -342,6 +343,77 @@ fn a_failure_brings_the_whole_message_where_that_is_asked_and_nothing_where_noth
         queue.handle(Input::Stop, now);
         assert_eq!(reports(&mut queue, &mut world, now, content), [""; 0]);
         assert!(world.disk.is_empty(), "it is done with");
+    }
+}
+
+#[test]
+fn what_is_to_be_told_is_told_in_reports_that_can_be_kept_and_sent_however_much_it_is() {
+    let long = "x".repeat(200);
+    let recipients: Vec<Recipient> = (0..1000)
+        .map(|n| Recipient::direct(mailbox(&format!("{n}{long}@good.test"))))
+        .collect();
+    let original = format!("rfc822;{}", "+2B".repeat(164));
+    for notify in ["SUCCESS", "FAILURE"] {
+        let asked = recipients
+            .iter()
+            .map(|recipient| (recipient.mailbox.clone(), request(notify, Some(&original))));
+        let dsn = DsnRequest {
+            ret: Some(Ret::Full),
+            envid: Envid::parse(&"e".repeat(100)),
+            recipients: asked.collect(),
+        };
+        let content = [b"Subject: x\r\n\r\n", &[b'.'; 60_000][..]].concat();
+        let (mut queue, mut world, now) = asking("a@good.test", &recipients, dsn, &content);
+        let mut made = Vec::new();
+        while made.is_empty() {
+            while let Some(output) = queue.poll() {
+                match output {
+                    Output::Attempt {
+                        attempt,
+                        recipients,
+                        ..
+                    } => {
+                        let text = "n".repeat(RemoteReply::TEXT_OCTETS).into_boxed_str();
+                        let reply = RemoteReply {
+                            code: 550,
+                            status: None,
+                            text,
+                            inner: false,
+                        };
+                        let outcome = match notify {
+                            "SUCCESS" => Outcome::Delivered,
+                            _ => Outcome::Failed(Cause::Reply(reply)),
+                        };
+                        let each = recipients.iter().map(|(n, _)| (*n, outcome.clone().into()));
+                        ended(&mut queue, attempt, each.collect(), now);
+                    }
+                    Output::NeedHeader { queue_id } => {
+                        let octets = content.clone();
+                        queue.handle(Input::Header { queue_id, octets }, now);
+                    }
+                    Output::Commit { batch, entries } => {
+                        for entry in &entries {
+                            keep(&mut world, entry);
+                            if let Entry::Progress { reports, .. } = entry {
+                                made.extend(reports.clone());
+                            }
+                        }
+                        queue.handle(Input::Committed { batch, ok: true }, now);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        assert!(made.len() > 1, "{}", made.len());
+        let octets = made.iter().map(|report| report.content.octets());
+        assert!(octets.max() < Some(BODY_OCTETS));
+        // Reports fail here too, and are told to postmaster.
+        let each = made.iter().flat_map(told).map(|(whom, _)| whom);
+        let mut each: Vec<String> = each.filter(|whom| whom != "a@good.test").collect();
+        assert_eq!(each.len(), 1000, "everybody is told of");
+        each.sort();
+        each.dedup();
+        assert_eq!(each.len(), 1000, "once");
     }
 }
 

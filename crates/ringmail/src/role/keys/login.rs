@@ -75,6 +75,15 @@ const _: () = assert!(
 mod tests {
     use super::*;
 
+    /// RFC 4954 §4: an initial response that would make AUTH longer than its line may be is not said at once. Ours never is.
+    #[test]
+    fn the_longest_login_fits_into_one_line() {
+        let message =
+            2 + crate::config::USER_OCTETS as u64 + crate::drive::password::PASSWORD_FILE_OCTETS;
+        let line = "AUTH PLAIN \r\n".len() as u64 + message.div_ceil(3) * 4;
+        assert!(line <= mail::limits::LOGIN_LINE_OCTETS as u64, "{line}");
+    }
+
     #[test]
     fn each_way_has_its_answer() {
         let login = Login {

@@ -7,7 +7,7 @@ use crate::event::{self, Event};
 use crate::ipc::accept::{FromQueue, Incoming, ToQueue};
 use crate::seal::Sealed;
 use ::queue::{Body, Content, Input, NewMessage};
-use mail::{Envelope, Received};
+use mail::Received;
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
@@ -56,15 +56,11 @@ impl Desk {
         if !self.is_sealed(arrow, &incoming) {
             return self.tell_client(arrow, &FromQueue::Unsealed { token }, None);
         }
-        let envelope = Envelope {
-            dsn: incoming
-                .envelope
-                .dsn
-                .filter(|_| self.may_ask_for_reports(&incoming.received)),
-            ..incoming.envelope
-        };
+        if incoming.envelope.dsn.is_some() && !self.may_ask_for_reports(&incoming.received) {
+            return self.refuse(arrow, token);
+        }
         let message = NewMessage {
-            envelope,
+            envelope: incoming.envelope,
             received: Some(incoming.received),
             content: body.map_or_else(|| Content::Inline(tail.into()), Content::Body),
         };
@@ -86,7 +82,8 @@ impl Desk {
     }
 
     /// Whether this client may say what is to be reported to whom it names as the sender. smtpd offers it to no other; one that
-    /// was taken over could ask all the same, and have us tell anybody of mail that it made up. Peer and login are sealed.
+    /// was taken over could ask all the same, and have us tell anybody of mail that it made up. Peer and login are sealed. A
+    /// session that was offered it before a reload has to send again: what is asked is never dropped in silence.
     fn may_ask_for_reports(&self, received: &Received) -> bool {
         received.login.is_some() || self.brain.router().0.relays_for(received.peer)
     }

@@ -46,7 +46,7 @@ impl Asking {
 #[test]
 fn who_may_ask_is_told_so_and_what_he_asks_stands_in_the_transaction() {
     let mut it = Asking::new(true);
-    assert!(it.hear("EHLO x").ends_with("\r\n250 DSN\r\n"));
+    assert!(it.hear("EHLO x").contains("\r\n250-DSN\r\n"));
     let mail = it.hear("MAIL FROM:<a@b.c> RET=full ENVID=QQ+2B1 SIZE=10");
     assert!(mail.starts_with("250 "), "{mail}");
     for rcpt in [
@@ -118,4 +118,23 @@ fn what_is_malformed_or_said_twice_is_refused_with_501() {
         let said = it.hear(&format!("RCPT TO:<a@b.c> {rcpt}"));
         assert!(said.starts_with("501 5.5.4"), "{rcpt}: {said}");
     }
+}
+
+#[test]
+fn the_longest_that_can_be_asked_is_taken() {
+    let mut it = Asking::new(true);
+    let mail = it.hear(&format!(
+        "MAIL FROM:<a@b.c> RET=FULL ENVID={}",
+        "x".repeat(100)
+    ));
+    assert!(mail.starts_with("250 "), "{mail}");
+    let local_part = "x".repeat(limits::LOCAL_PART_OCTETS);
+    let domain = [&*"d".repeat(63); 4].join(".");
+    let domain = &domain[..limits::DOMAIN_OCTETS - 2];
+    let original = format!("rfc822;{}", "y".repeat(493));
+    let rcpt =
+        format!("RCPT TO:<{local_part}@{domain}> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT={original}");
+    assert!(rcpt.len() > 1036);
+    let said = it.hear(&rcpt);
+    assert!(said.starts_with("250 "), "{said}");
 }

@@ -287,12 +287,6 @@ fn where_nobody_logs_in_auth_is_not_known() {
     }
 }
 
-//= https://www.rfc-editor.org/rfc/rfc4954#section-4
-//= type=test
-//# After a
-//# successful AUTH command completes, a server MUST reject any
-//# further AUTH commands with a 503 reply.
-//
 #[test]
 fn bare_lfs_of_who_is_logged_in_are_taken_and_end_nothing() {
     let mut it = Submission::logged_in();
@@ -303,6 +297,12 @@ fn bare_lfs_of_who_is_logged_in_are_taken_and_end_nothing() {
     assert_eq!(it.codes(format!("{start}{content}")), "250 250 354 550 250");
 }
 
+//= https://www.rfc-editor.org/rfc/rfc4954#section-4
+//= type=test
+//# After a
+//# successful AUTH command completes, a server MUST reject any
+//# further AUTH commands with a 503 reply.
+//
 //= https://www.rfc-editor.org/rfc/rfc4954#section-4
 //= type=test
 //# An AUTH command issued during a mail transaction MUST be
