@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Says EHLO; gives what was offered.
-    fn hello(&mut self) -> io::Result<Vec<String>> {
+    pub fn hello(&mut self) -> io::Result<Vec<String>> {
         self.stream.get_mut().write_all(b"EHLO client.test\r\n")?;
         let extensions = self.answer_lines()?;
         let pipelining = |line: &String| line.get(4..) == Some("PIPELINING");
