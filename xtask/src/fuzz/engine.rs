@@ -173,7 +173,7 @@ fn longest(target: &str) -> u32 {
 fn runs(target: &str) -> u32 {
     match target {
         "arrow" | "path" => 4_000_000,
-        "completion" | "reply" => 300_000,
+        "completion" | "reply" | "seven_bit" => 300_000,
         "command" => 25_000,
         "record" => 7_000,
         // Each parses and prints two configurations whole.
