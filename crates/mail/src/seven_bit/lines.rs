@@ -65,14 +65,14 @@ impl Lines {
             if !text.is_empty() {
                 tell(self.piece(text, false));
             }
-            self.held.extend_go_on(&rest[text.len()..]);
+            self.held.extend_from_slice(&rest[text.len()..]);
             return rest.len();
         }
         if window.len() == HEAD_OCTETS + 2 {
             tell(self.piece(&rest[..HEAD_OCTETS], false));
             return HEAD_OCTETS;
         }
-        self.held.extend_go_on(rest);
+        self.held.extend_from_slice(rest);
         rest.len()
     }
 
@@ -82,7 +82,7 @@ impl Lines {
         let reach = if self.within { 2 } else { HEAD_OCTETS + 2 };
         let more = &rest[..rest.len().min(reach.saturating_sub(before))];
         let mut held = std::mem::take(&mut self.held);
-        held.extend_go_on(more);
+        held.extend_from_slice(more);
         let used = if self.within {
             // A CR, and what decides whether it is of a line's end.
             let is_end = held == b"\r\n";
