@@ -45,7 +45,7 @@ struct Reader<'a> {
 /// A delimiter: of which level, and whether it is the last.
 type Delimiter = (usize, bool);
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Reads a part up to a delimiter or to the end.
     fn part(&mut self, of_digest: bool) -> Option<Delimiter> {
         let fields = self.fields();
@@ -386,16 +386,9 @@ fn unquoted_printable(text: &[u8]) -> Vec<u8> {
             let hex = (*octet == b'=').then(|| line.get(at + 1..at + 3)).flatten();
             let hex = hex.filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
             let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
-            match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-                Some(octet) => {
-                    octets.push(octet);
-                    at += 3;
-                }
-                None => {
-                    octets.push(*octet);
-                    at += 1;
-                }
-            }
+            let hex = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+            at += if hex.is_some() { 3 } else { 1 };
+            octets.push(hex.unwrap_or(*octet));
         }
         if is_ended && !soft {
             octets.extend_from_slice(b"\r\n");
@@ -416,7 +409,7 @@ fn unbase64(text: &[u8]) -> Vec<u8> {
         held += 6;
         if held >= 8 {
             held -= 8;
-            octets.push((bits >> held) as u8);
+            octets.extend(u8::try_from(bits >> held));
             bits &= (1 << held) - 1;
         }
     }

@@ -184,9 +184,8 @@ fn a_multipart_without_a_delimiter_is_a_part_like_another() {
 #[test]
 fn of_what_is_one_within_the_other_so_much_is_descended_into_and_no_more() {
     for depth in [NESTING, NESTING + 1] {
-        let opening: String = (0..depth)
-            .map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n"))
-            .collect();
+        let section = |n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n");
+        let opening = (0..depth).map(section).collect::<Vec<_>>().concat();
         let out = converted_in(
             format!("MIME-Version: 1.0\r\n{opening}\r\n\u{e4}\r\n").as_bytes(),
             usize::MAX,
