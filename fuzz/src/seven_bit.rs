@@ -43,7 +43,10 @@ fn check(data: &[u8], convert: Convert) {
 /// Whether a part is still what it was.
 fn same(came: &Part, went: &Part) {
     assert_eq!(came.decoded(), went.decoded());
-    if came.encoding == went.encoding {
+    // An encoding that nobody knows may have any name.
+    let masked = |char: char| if char.is_ascii() { char } else { '?' };
+    let said: String = came.encoding.chars().map(masked).collect();
+    if said == went.encoding {
         // Nothing, or mended.
         let fits = |line: &[u8]| line.len() <= 998;
         assert!(came.body == went.body || went.lines().all(fits));

@@ -113,7 +113,8 @@ impl Reader<'_> {
     fn delimiter(&self) -> Option<Delimiter> {
         let line = self.lines.get(self.at)?;
         let line = line.strip_suffix(b"\r\n").unwrap_or(line);
-        if line.len() >= 1000 && self.lines[self.at].len() == line.len() {
+        let is_ended = self.lines[self.at].len() > line.len();
+        if line.len() > 1000 || line.len() == 1000 && !is_ended {
             return None;
         }
         let blanks = line.iter().rev().take_while(|o| is_blank(**o)).count();
@@ -202,7 +203,7 @@ impl Field {
     /// Its text, encoded-words by `Q` put in clear.
     pub fn words(&self) -> Vec<u8> {
         let mut clear = Vec::new();
-        for word in self.text.split(|octet| is_blank(*octet)) {
+        for word in self.text.split(|octet| b" \t\r\n".contains(octet)) {
             let inner = word
                 .strip_prefix(b"=?")
                 .and_then(|w| w.trim_ascii().strip_suffix(b"?="));

@@ -345,6 +345,27 @@ fn the_value_of_a_parameter_is_extended() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_goes_no_further_than_its_field() {
+    field_becomes("From: \"\u{e4}", "From: =?utf-8?Q?=C3=A4?=");
+    field_becomes(
+        "Content-Type: text/x; name=\"\u{e4}",
+        "Content-Type: text/x; name*=utf-8''%C3%A4",
+    );
+}
+
+#[test]
+fn fields_that_are_put_in_for_a_message_are_not_those_of_the_part_that_it_is() {
+    let section = "Content-Type: multipart/digest; boundary=b\r\nMIME-Version: 1.0\r\n\r\n--b\r\n";
+    becomes(
+        format!("{section}no field \u{e4}\r\n--b--\r\n"),
+        &format!(
+            "{section}\r\nContent-Transfer-Encoding: quoted-printable\r\nContent-Type: text/plain; charset=unknown-8bit\r\n\
+             MIME-Version: 1.0\r\n\r\nno field =C3=A4\r\n--b--\r\n"
+        ),
+    );
+}
+
+#[test]
 fn a_field_beyond_all_measure_says_nothing_and_is_masked() {
     let long = "x".repeat(FIELD_OCTETS);
     field_becomes(

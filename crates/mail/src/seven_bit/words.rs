@@ -43,14 +43,17 @@ pub(super) fn write(field: &[u8], out: &mut Vec<u8>) {
     if field.is_ascii() {
         return out.extend_from_slice(field);
     }
-    let value = value(field);
-    out.extend_from_slice(&field[..field.len() - value.len()]);
+    // What a quote that is never closed begins goes no further than its field.
+    let whole = field.strip_suffix(b"\r\n").unwrap_or(field);
+    let value = value(whole);
+    out.extend_from_slice(&whole[..whole.len() - value.len()]);
     let is_one_of = |names: &[&str]| names.iter().any(|name| is_named(field, name));
     if is_one_of(&PARAMETERS) {
         write_parameters(value, out);
     } else {
         write_words(&tokens(value, is_one_of(&ADDRESSES)), charset(value), out);
     }
+    out.extend_from_slice(&field[whole.len()..]);
 }
 
 /// What a field's text is made of.

@@ -146,7 +146,10 @@ impl Visitor for Writer {
         if adds_version {
             self.put_field("MIME-Version", "1.0");
         }
-        if empty_line || self.has_label || adds_type || adds_version {
+        // Fields that are put in behind a message's section must not become fields of it.
+        let next = self.plan.decision(self.part);
+        let adds_below = shape == Shape::Message && (next.encodes() || next == Decision::Unplanned);
+        if empty_line || self.has_label || adds_type || adds_version || adds_below {
             self.out.extend_from_slice(b"\r\n");
         }
         self.encoder = self.decision.encoder();
