@@ -4,7 +4,7 @@ use super::PARTS;
 use super::encode::{Base64, Columns, Encoder, MendedQuotedPrintable, QuotedPrintable};
 use super::header::{Encoding, Header, Kind};
 use super::lines::Piece;
-use super::walk::{Field, Place, Shape, Visitor, Walk};
+use super::walk::{Behind, Field, Place, Shape, Visitor, Walk};
 use crate::limits::TEXT_LINE_OCTETS;
 
 /// How a part is written.
@@ -177,7 +177,7 @@ impl Visitor for Surveyor {
 
     fn field(&mut self, _: Field) {}
 
-    fn header_end(&mut self, header: &Header, shape: Shape, _: bool) {
+    fn header_end(&mut self, header: &Header, shape: Shape, _: Behind) {
         self.plan.is_signed |= header.is_first && header.is_signed;
         if let Kind::Multipart(multipart) = &header.kind {
             self.plan.has_signed_part |= multipart.is_signed;

@@ -366,6 +366,15 @@ fn fields_that_are_put_in_for_a_message_are_not_those_of_the_part_that_it_is() {
 }
 
 #[test]
+fn text_that_is_no_field_for_an_octet_above_127_does_not_become_one() {
+    let section = "Content-Type: multipart/mixed; boundary=b\r\nMIME-Version: 1.0\r\n";
+    becomes(
+        format!("{section}no\u{e4}field: x\r\n--b\r\n\r\nx\r\n--b--\r\n"),
+        &format!("{section}\r\nno??field: x\r\n--b\r\n\r\nx\r\n--b--\r\n"),
+    );
+}
+
+#[test]
 fn a_field_beyond_all_measure_says_nothing_and_is_masked() {
     let long = "x".repeat(FIELD_OCTETS);
     field_becomes(

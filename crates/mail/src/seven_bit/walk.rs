@@ -27,6 +27,17 @@ pub(super) enum Place {
     Epilogue,
 }
 
+/// What stands behind the last field of a header section.
+#[derive(Clone, Copy)]
+pub(super) enum Behind<'a> {
+    /// The empty line.
+    EmptyLine,
+    /// A line of text, or its head, where the empty line is missing.
+    Text(&'a [u8]),
+    /// A delimiter, or the end of content.
+    Nothing,
+}
+
 /// Octets of a field.
 #[derive(Clone, Copy)]
 pub(super) struct Field<'a> {
@@ -46,8 +57,8 @@ pub(super) trait Visitor {
     fn mailbox_file(&mut self, piece: Piece);
     /// A field of the section, or a piece of one that is too long.
     fn field(&mut self, field: Field);
-    /// The section is over, with its empty line or without.
-    fn header_end(&mut self, header: &Header, shape: Shape, empty_line: bool);
+    /// The section is over.
+    fn header_end(&mut self, header: &Header, shape: Shape, behind: Behind);
     /// The next of a body.
     fn body(&mut self, place: Place, piece: Piece);
     /// The body is over: at a delimiter, or at the end of content. `is_divided` says that it is that of a multipart, at
@@ -197,7 +208,7 @@ impl<V: Visitor> Steps<V> {
         }
         self.end_field();
         if text.is_empty() {
-            self.end_header(true);
+            self.end_header(Behind::EmptyLine);
         } else if begins_field(text) {
             self.field.is_open = true;
             self.go_on_with_field(piece);
@@ -206,7 +217,7 @@ impl<V: Visitor> Steps<V> {
         {
             self.visitor.mailbox_file(piece);
         } else {
-            self.end_header(false);
+            self.end_header(Behind::Text(text));
             self.take(piece);
         }
     }
@@ -253,12 +264,12 @@ impl<V: Visitor> Steps<V> {
     /// Ends the header section that there is, and those that begin at once behind it.
     fn end_headers(&mut self) {
         while self.header.is_some() {
-            self.end_header(false);
+            self.end_header(Behind::Nothing);
         }
     }
 
     /// Ends the header section that there is, and begins the next where it is a message's.
-    fn end_header(&mut self, empty_line: bool) {
+    fn end_header(&mut self, behind: Behind) {
         self.end_field();
         let Some(header) = self.header.take() else {
             return;
@@ -269,7 +280,7 @@ impl<V: Visitor> Steps<V> {
             Kind::Message if has_room && header.encoding.is_identity() => Shape::Message,
             _ => Shape::Leaf,
         };
-        self.visitor.header_end(&header, shape, empty_line);
+        self.visitor.header_end(&header, shape, behind);
         match (shape, header.kind) {
             (Shape::Multipart, Kind::Multipart(multipart)) => {
                 self.open.push(Open {

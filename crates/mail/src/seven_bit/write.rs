@@ -4,7 +4,7 @@ use super::encode::Encoder;
 use super::header::{Encoding, Header, Kind, encoding, is_encoding, value};
 use super::lines::Piece;
 use super::plan::{Decision, Plan};
-use super::walk::{Field, Place, Shape, Visitor, Walk};
+use super::walk::{Behind, Field, Place, Shape, Visitor, Walk};
 use super::{put_ascii, words};
 
 /// Writes content that was read before, in seven bits. It has no `Debug`, for it holds content.
@@ -114,7 +114,7 @@ impl Visitor for Writer {
         }
     }
 
-    fn header_end(&mut self, header: &Header, shape: Shape, empty_line: bool) {
+    fn header_end(&mut self, header: &Header, shape: Shape, behind: Behind) {
         if self.decision == Decision::Unplanned {
             self.decision = Decision::unplanned(header, shape);
             let label = match self.decision {
@@ -149,7 +149,13 @@ impl Visitor for Writer {
         // Fields that are put in behind a message's section must not become fields of it.
         let next = self.plan.decision(self.part);
         let adds_below = shape == Shape::Message && (next.encodes() || next == Decision::Unplanned);
-        if empty_line || self.has_label || adds_type || adds_version || adds_below {
+        let ends = match behind {
+            Behind::EmptyLine => true,
+            // Without the octets that made it text it could be a field.
+            Behind::Text(line) => !line.is_ascii(),
+            Behind::Nothing => false,
+        };
+        if ends || self.has_label || adds_type || adds_version || adds_below {
             self.out.extend_from_slice(b"\r\n");
         }
         self.encoder = self.decision.encoder();
