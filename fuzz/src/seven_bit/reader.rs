@@ -59,7 +59,10 @@ impl Reader<'_> {
             None => ("text/plain".into(), Vec::new()),
         };
         let encoding = value("content-transfer-encoding").map_or_else(|| "7bit".into(), first_word);
-        let boundary = parameters.into_iter().find(|(name, _)| name == "boundary");
+        let boundary = parameters
+            .into_iter()
+            .find(|(name, _)| name == "boundary" || name.starts_with("boundary*"));
+        let boundary = boundary.filter(|(name, _)| name == "boundary");
         let boundary = boundary.map(|(_, value)| value.trim_ascii_end().to_vec());
         let boundary =
             boundary.filter(|b| b.is_ascii() && (1..=BOUNDARY_OCTETS).contains(&b.len()));

@@ -140,9 +140,12 @@ fn kind(value: &[u8]) -> Kind {
             b'/',
             sub @ ..,
         ] => {
+            // One that is extended (RFC 2231) is not read, but it is the one.
             let boundary = Parameters::new(value)
-                .find(|parameter| parameter.name(value).eq_ignore_ascii_case(b"boundary"))
-                .map(|parameter| parameters::unquoted(parameter.value(value)));
+                .map(|parameter| (parameter.name(value).to_ascii_lowercase(), parameter))
+                .find(|(name, _)| name == b"boundary" || name.starts_with(b"boundary*"))
+                .filter(|(name, _)| name == b"boundary")
+                .map(|(_, parameter)| parameters::unquoted(parameter.value(value)));
             let boundary = boundary.as_deref().unwrap_or_default().trim_ascii_end();
             let is_known = !boundary.is_empty() && boundary.len() <= BOUNDARY_OCTETS;
             if is_known && boundary.is_ascii() {
