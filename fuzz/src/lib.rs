@@ -1,4 +1,4 @@
-//! What must hold whatever comes in: seven functions that take any octets and panic when something does not.
+//! What must hold whatever comes in: eight functions that take any octets and panic when something does not.
 //!
 //! `cargo xtask fuzz` lets an engine look for such octets; the tests run what it kept in `corpus/`. Each
 //! target exists a second time with a mistake planted between it and what it watches, to prove that it
@@ -12,6 +12,7 @@ mod octets;
 pub mod path;
 pub mod record;
 pub mod reply;
+pub mod seven_bit;
 
 /// Names the target to the program that holds the planted mistakes.
 pub const PLANTED_VARIABLE: &str = "RINGMAIL_FUZZ_PLANTED";
@@ -32,7 +33,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target {
         name: "arrow",
         run: arrow::run,
@@ -92,6 +93,13 @@ pub const TARGETS: [Target; 7] = [
         planted: reply::planted,
         mistake: "450 to the end of content delivers",
         room: &["crates/smtp/src/client.rs", "crates/smtp/src/client"],
+    },
+    Target {
+        name: "seven_bit",
+        run: seven_bit::run,
+        planted: seven_bit::planted,
+        mistake: "a blank at the end of a line stays a blank",
+        room: &["crates/mail/src/seven_bit.rs", "crates/mail/src/seven_bit"],
     },
 ];
 

@@ -242,7 +242,7 @@ impl Driver<'_> {
             // What was written before this was asked for goes out before it.
             self.flush();
             match output {
-                Output::Content | Output::EmptyContent => {
+                Output::Content | Output::SevenBitContent | Output::EmptyContent => {
                     self.sending = Some(self.choices.early);
                     self.send_content(0);
                 }

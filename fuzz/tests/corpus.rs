@@ -61,6 +61,11 @@ fn the_corpus_of_replies_holds() {
 }
 
 #[test]
+fn the_corpus_of_conversions_to_seven_bits_holds() {
+    holds("seven_bit");
+}
+
+#[test]
 fn every_target_has_a_test_of_its_corpus() {
     let source = include_str!("corpus.rs");
     for target in &TARGETS {

@@ -23,6 +23,8 @@ pub enum Manner {
     AtOnce,
     /// Not at all, and it does not say that it does.
     Clear,
+    /// As [`Manner::Clear`], and it takes seven bits only: it has no 8BITMIME.
+    SevenBits,
     /// It says that it does, and then not now.
     NotNow,
     /// With this alert to every hello (RFC 8446 §6): 70, no version that it knows; 40, nothing in common.
@@ -148,6 +150,7 @@ impl Hop {
                 let config = Arc::clone(&config);
                 let desk = Desk {
                     account,
+                    eight_bit: manner != Manner::SevenBits,
                     taken: Arc::clone(&taken),
                     logins: Arc::clone(&logins),
                 };
@@ -195,6 +198,7 @@ fn pem(folder: &Path) -> io::Result<Vec<u8>> {
 /// What a session writes down, and whom it knows.
 struct Desk {
     account: Option<Account>,
+    eight_bit: bool,
     taken: Arc<Mutex<Vec<TakenBy>>>,
     logins: Arc<Mutex<Vec<bool>>>,
 }
@@ -236,7 +240,7 @@ fn serve(
     let mut clear = BufReader::new(stream);
     clear.get_mut().write_all(b"220 hop.test\r\n")?;
     let offer = match manner {
-        Manner::Clear | Manner::GreetsLate => None,
+        Manner::Clear | Manner::SevenBits | Manner::GreetsLate => None,
         Manner::TakesRequests => Some("DSN"),
         _ => Some("STARTTLS"),
     };
@@ -311,7 +315,8 @@ fn session<S: Read + Write>(
                 let more = offer.map(str::to_owned).into_iter().chain(auth);
                 let lines = ["250-hop.test".to_owned()].into_iter();
                 let lines = lines.chain(more.map(|word| format!("250-{word}")));
-                let lines = lines.chain(["250 8BITMIME".to_owned()]);
+                let last = if desk.eight_bit { "8BITMIME" } else { "HELP" };
+                let lines = lines.chain([format!("250 {last}")]);
                 lines.collect::<Vec<_>>().join("\r\n")
             }
             "AUTH" => {

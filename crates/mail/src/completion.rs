@@ -17,6 +17,8 @@ use crate::{Mailbox, QueueId, Time};
 use section::{Search, Section};
 use std::fmt::Write as _;
 
+pub(crate) use section::{is_blank, is_named, is_of_mailbox_file, name};
+
 /// Octets of content within which the header section must end, its empty line among them: so much is held back at most.
 /// RFC 5322 sets no bound. The largest sections that mail comes with are some tens of KiB, of trace fields and signatures.
 pub const SECTION_OCTETS: usize = 256 * 1024;

@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod path;
 pub mod queue_id;
 pub mod reply;
+pub mod seven_bit;
 pub mod status;
 pub mod time;
 pub mod trace;

@@ -129,8 +129,9 @@ events! {
     ConfigurationRefused "configuration.refused" Error { cause: String }
     /// A process that delivers as a user of the machine was started.
     CourierStarted "courier.started" Info { pid: u32 }
-    /// Content with octets above 127 was sent as it is to a host that did not offer 8BITMIME (docs/adr/0005).
-    ContentPassed "content.passed" Info { queue_id: mail::QueueId, peer_ip: String, host: String }
+    /// Content with octets above 127 was written in seven bits for a host that did not offer 8BITMIME (docs/adr/0037): so many
+    /// parts of it, or header fields alone. `signed` says that a signature stands in it that does not hold there any more.
+    ContentConverted "content.converted" Info { queue_id: mail::QueueId, peer_ip: String, parts: u32, signed: bool, host: String }
     /// A report was put into the queue.
     DsnQueued "dsn.queued" Info { queue_id: mail::QueueId, about: mail::QueueId }
     /// Events were not kept for `log find` and `explain`: they came faster than they could be written, or the folder

@@ -27,6 +27,8 @@ struct World {
     hosts: &'static [(&'static str, &'static str, &'static [&'static str])],
     here: &'static str,
     connected: RefCell<Vec<SocketAddr>>,
+    /// What came behind the last DATA.
+    content: Rc<RefCell<Vec<u8>>>,
 }
 
 impl Network for World {
@@ -55,12 +57,13 @@ impl Network for World {
             .find(|(_, host, _)| *host == ip)
             .unwrap()
             .2;
+        let content = Rc::clone(&self.content);
         Box::pin(async move {
             if said.is_empty() {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let (ours, theirs) = duplex(64 * 1024);
-            tokio::task::spawn_local(serve(theirs, said));
+            tokio::task::spawn_local(serve(theirs, said, content));
             Ok(Box::new(ours) as Box<dyn Stream>)
         })
     }
@@ -75,7 +78,11 @@ impl Network for World {
 }
 
 /// A next hop: greets with the first, answers EHLO with the second and content with the third.
-async fn serve(stream: DuplexStream, said: &'static [&'static str]) -> Option<()> {
+async fn serve(
+    stream: DuplexStream,
+    said: &'static [&'static str],
+    taken: Rc<RefCell<Vec<u8>>>,
+) -> Option<()> {
     let mut stream = BufReader::new(stream);
     let say = async |stream: &mut BufReader<DuplexStream>, text: &str| {
         stream
@@ -90,9 +97,11 @@ async fn serve(stream: DuplexStream, said: &'static [&'static str]) -> Option<()
         if stream.read_until(b'\n', &mut line).await.ok()? == 0 {
             return None;
         }
-        let line = String::from_utf8_lossy(&line);
+        let octets = line;
+        let line = String::from_utf8_lossy(&octets);
         match line.get(..4).unwrap_or_default() {
             _ if content => {
+                taken.borrow_mut().extend_from_slice(&octets);
                 if line == ".\r\n" {
                     content = false;
                     say(&mut stream, said[2]).await?;
@@ -115,6 +124,7 @@ struct Came {
     ending: Ending,
     log: Vec<String>,
     connected: Vec<String>,
+    content: Vec<u8>,
 }
 
 fn sent(world: World, destination: Destination) -> Came {
@@ -156,7 +166,7 @@ fn sent(world: World, destination: Destination) -> Came {
             again: false,
             body_octets: None,
         };
-        let said = sender.say(&attempt, b"Subject: \xC3\xA9\r\n\r\n", None);
+        let said = sender.say(&attempt, EIGHT_BITS, None);
         assert!(said.is_ok());
         Ok::<_, io::Error>(receiver.hear().await.expect("an answer").head)
     });
@@ -173,6 +183,7 @@ fn sent(world: World, destination: Destination) -> Came {
         ending: ended.outcomes.remove(0).1,
         log: log.take(),
         connected,
+        content: world.content.take(),
     }
 }
 
@@ -189,9 +200,12 @@ fn world(
         hosts,
         here: "198.51.100.1",
         connected: RefCell::default(),
+        content: Rc::default(),
     }
 }
 
+/// What is sent.
+const EIGHT_BITS: &[u8] = b"Subject: \xC3\xA9\r\nDKIM-Signature: x\r\n\r\n.\xC3\xA9\r\n";
 /// A host that takes everything.
 const TOOK: &[&str] = &["220 x", MODERN, "250 taken"];
 const PLAIN: &str = "250 hop";
@@ -326,8 +340,14 @@ fn an_mx_that_is_this_host_under_another_name_is_never_tried_nor_those_behind_it
 }
 
 #[test]
-fn eight_bit_content_to_a_hop_that_did_not_offer_to_take_it_is_told() {
-    for (offer, told) in [(PLAIN, 1), (MODERN, 0)] {
+fn to_a_hop_that_did_not_offer_to_take_eight_bits_content_goes_in_seven_and_that_is_told() {
+    let seven_bits = "Subject: =?utf-8?Q?=C3=A9?=\r\nDKIM-Signature: x\r\nContent-Transfer-Encoding: quoted-printable\r\n\
+        Content-Type: text/plain; charset=unknown-8bit\r\nMIME-Version: 1.0\r\n\r\n=2E=C3=A9\r\n.\r\n";
+    let as_it_is = [EIGHT_BITS, b".\r\n"].concat();
+    let as_it_is = String::from_utf8(as_it_is)
+        .unwrap()
+        .replace("\n.\u{e9}", "\n..\u{e9}");
+    for (offer, told, content) in [(PLAIN, 1, seven_bits), (MODERN, 0, &*as_it_is)] {
         let said: &'static [&'static str] = if offer == PLAIN {
             &["220 x", PLAIN, "250 taken"]
         } else {
@@ -336,7 +356,9 @@ fn eight_bit_content_to_a_hop_that_did_not_offer_to_take_it_is_told() {
         let hosts = Vec::leak(vec![("a.test", "198.51.100.10", said)]);
         let came = sent(world(&[(10, "a.test")], hosts), them());
         assert_eq!(came.ending.outcome, Outcome::Delivered);
-        let line = "event=content.passed level=info role=ringmail queue_id=0000000000007 peer_ip=198.51.100.10 host=a.test";
+        assert_eq!(String::from_utf8(came.content).unwrap(), content);
+        let line = "event=content.converted level=info role=ringmail queue_id=0000000000007 peer_ip=198.51.100.10 \
+            parts=1 signed=true host=a.test";
         assert_eq!(came.log.iter().filter(|said| *said == line).count(), told);
     }
 }

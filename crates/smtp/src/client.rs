@@ -77,12 +77,27 @@ pub struct Message {
     pub dsn: Option<Box<DsnRequest>>,
 }
 
+impl Message {
+    /// Whether a server that offers these takes the content as it is.
+    fn is_fit_for(&self, offered: &[Extension]) -> bool {
+        !self.eight_bit || offered.contains(&Extension::EightBitMime)
+    }
+}
+
 /// What the driver is to do, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Put the content behind [`Session::wire`], dot-stuffed and ended, and call
     /// [`Session::content_sent`] when all of it is with the kernel.
     Content,
+    /// The same, but what is put there has no octet above 127: the server did not offer to take such (8BITMIME).
+    ///
+    //= https://www.rfc-editor.org/rfc/rfc6152#section-3
+    //# or by not including the EHLO keyword value 8BITMIME in its
+    //# response), then the client SMTP must not, under any circumstances,
+    //# attempt to transfer a content that contains characters outside of
+    //# the US-ASCII octet range (hex 00-7F).
+    SevenBitContent,
     /// Content of no recipients is asked for: put only the end of content there.
     EmptyContent,
     /// The message is done with: one outcome a recipient, in their order.
@@ -163,7 +178,6 @@ pub struct Session {
     unsent: VecDeque<Awaited>,
     attempt: Option<Attempt>,
     sending: bool,
-    unconverted: bool,
     idle: bool,
     closed: bool,
     outputs: VecDeque<Output>,
@@ -187,7 +201,6 @@ impl Session {
             unsent: VecDeque::new(),
             attempt: None,
             sending: false,
-            unconverted: false,
             idle: false,
             closed: false,
             outputs: VecDeque::new(),
@@ -226,18 +239,11 @@ impl Session {
         self.closed
     }
 
-    /// Whether the content of the last message had octets above 127 and was asked for by a server that did not offer to
-    /// take them (8BITMIME, RFC 6152): it goes there as it is.
-    pub fn is_unconverted(&self) -> bool {
-        self.unconverted
-    }
-
     /// Begins with a message. Panics when the session is not idle or nobody is to get it: both are the
     /// driver's to see to.
     pub fn send(&mut self, message: Message, now: Time) {
         assert!(self.is_idle() && !message.forward_paths.is_empty());
         self.idle = false;
-        self.unconverted = false;
         let count = message.forward_paths.len();
         if self.size_max.is_some_and(|max| message.octets > max) {
             let failed = Ending::from(Outcome::Failed(TOO_LARGE));
@@ -477,9 +483,12 @@ impl Session {
                     self.outputs.push_back(Output::EmptyContent);
                     self.awaited.push_back(Awaited::End(usize::MAX));
                 } else {
-                    self.outputs.push_back(Output::Content);
-                    self.unconverted = attempt.message.eight_bit
-                        && !self.offered.contains(&Extension::EightBitMime);
+                    let is_fit = attempt.message.is_fit_for(&self.offered);
+                    self.outputs.push_back(if is_fit {
+                        Output::Content
+                    } else {
+                        Output::SevenBitContent
+                    });
                     let first = accepted[0];
                     let ends = if lmtp { accepted.clone() } else { vec![first] };
                     self.awaited.extend(ends.into_iter().map(Awaited::End));

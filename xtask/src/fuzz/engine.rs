@@ -174,6 +174,7 @@ fn runs(target: &str) -> u32 {
     match target {
         "arrow" | "path" => 4_000_000,
         "completion" | "reply" => 300_000,
+        "seven_bit" => 80_000,
         "command" => 25_000,
         "record" => 7_000,
         // Each parses and prints two configurations whole.

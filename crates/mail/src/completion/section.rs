@@ -46,7 +46,7 @@ impl Search {
             match (Line::read(rest, ended)?, self.first) {
                 (Line::Field, None) => self.first = Some(self.line),
                 (Line::Field | Line::Folded, Some(_)) => {}
-                (Line::Text, None) if is_of_a_mailbox_file(rest) => {}
+                (Line::Text, None) if is_of_mailbox_file(rest) => {}
                 (line, _) => return Some(self.section(&line)),
             }
             // A CR that was seen may have got its LF.
@@ -118,7 +118,7 @@ pub(super) fn fields(mut section: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether a field has this name, in any case (RFC 5322 §1.2.2).
-pub(super) fn is_named(field: &[u8], wanted: &str) -> bool {
+pub(crate) fn is_named(field: &[u8], wanted: &str) -> bool {
     name(field).eq_ignore_ascii_case(wanted.as_bytes())
 }
 
@@ -128,17 +128,18 @@ pub(super) fn has(section: &[u8], wanted: &str) -> bool {
 }
 
 /// What could be a field's name at the front: printable ASCII without the colon, RFC 5322 §3.6.8.
-fn name(line: &[u8]) -> &[u8] {
+pub(crate) fn name(line: &[u8]) -> &[u8] {
     let is_of_name = |octet: &u8| octet.is_ascii_graphic() && *octet != b':';
     let end = line.iter().position(|octet| !is_of_name(octet));
     &line[..end.unwrap_or(line.len())]
 }
 
-fn is_blank(octet: u8) -> bool {
+pub(crate) fn is_blank(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t')
 }
 
-fn is_of_a_mailbox_file(line: &[u8]) -> bool {
+/// Whether a line is of a mailbox file: `From ann Mon …`, `>From …` (RFC 4155).
+pub(crate) fn is_of_mailbox_file(line: &[u8]) -> bool {
     line.strip_prefix(b">")
         .unwrap_or(line)
         .starts_with(b"From ")

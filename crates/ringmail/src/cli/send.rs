@@ -113,7 +113,8 @@ fn talk(
     loop {
         while let Some(output) = session.poll() {
             match output {
-                Output::Content => {
+                // All of it is ASCII.
+                Output::Content | Output::SevenBitContent => {
                     let mut stuffing = Stuffing::default();
                     stuffing.write(content.as_bytes(), session.wire());
                     stuffing.end(session.wire());

@@ -7,6 +7,7 @@ use super::login::Logins;
 use super::tls::Agreed;
 use super::tls::client::Dialer;
 use super::ungreeted::Turn;
+use mail::seven_bit::{Conversion, Survey};
 use mail::{Cause, Class, Detail, Ending, Host, Outcome, Status, Time};
 use smtp::client::{Answer, Message, Output, Parameters, Session};
 use smtp::content::Stuffing;
@@ -93,6 +94,16 @@ pub struct Connection {
     logins: Option<Rc<Logins>>,
     /// Held until the greeting comes.
     turn: Option<Turn>,
+    converted: Option<Converted>,
+}
+
+/// Content with octets above 127 was written in seven bits.
+#[derive(Clone, Copy, Debug)]
+pub struct Converted {
+    /// How many parts were encoded anew; where none was, header fields were.
+    pub parts: u32,
+    /// Whether a signature stands in it that does not hold any more.
+    pub signed: bool,
 }
 
 /// How one message went.
@@ -120,6 +131,7 @@ impl Connection {
             unshaken: None,
             logins: None,
             turn: None,
+            converted: None,
         }
     }
 
@@ -158,9 +170,9 @@ impl Connection {
         &self.host
     }
 
-    /// Whether the last message's octets above 127 went to a host that did not offer to take them.
-    pub fn is_unconverted(&self) -> bool {
-        self.session.is_unconverted()
+    /// What was done to the last message's content, where the host takes seven bits only.
+    pub fn converted(&self) -> Option<Converted> {
+        self.converted
     }
 
     /// Whether it ended because the login was refused for good.
@@ -198,6 +210,7 @@ impl Connection {
 
     async fn talk(&mut self, message: Message, source: &Source) -> Went {
         let recipients = message.forward_paths.len();
+        self.converted = None;
         let mut message = Some(message);
         if self.session.is_idle()
             && let Some(message) = message.take()
@@ -209,12 +222,19 @@ impl Connection {
             while let Some(output) = self.session.poll() {
                 match output {
                     Output::Content => {
-                        if let Err(cause) = self.send_content(Some(source)).await {
+                        if let Err(cause) = self.send_content(source).await {
+                            self.broken(cause);
+                        }
+                    }
+                    Output::SevenBitContent => {
+                        if let Err(cause) = self.send_converted(source).await {
                             self.broken(cause);
                         }
                     }
                     Output::EmptyContent => {
-                        if let Err(cause) = self.send_content(None).await {
+                        let mut wire = std::mem::take(self.session.wire());
+                        Stuffing::default().end(&mut wire);
+                        if let Err(cause) = self.finish_content(wire).await {
                             self.broken(cause);
                         }
                     }
@@ -352,29 +372,82 @@ impl Connection {
         }
     }
 
-    /// Sends content, and listens meanwhile: a server that has had enough says so early.
-    async fn send_content(&mut self, source: Option<&Source>) -> io::Result<()> {
+    /// Sends content as it is, and listens meanwhile: a server that has had enough says so early.
+    async fn send_content(&mut self, source: &Source) -> io::Result<()> {
         let mut stuffing = Stuffing::default();
         let mut wire = std::mem::take(self.session.wire());
         let mut offset = 0;
-        if let Some(source) = source {
-            loop {
-                let piece = source.piece(offset)?;
-                if piece.is_empty() {
-                    break;
-                }
-                offset += piece.len() as u64;
-                stuffing.write(&piece, &mut wire);
-                if wire.len() >= PIECE_OCTETS {
-                    self.send_listening(&wire).await?;
-                    wire.clear();
-                }
-                if self.session.is_closed() {
-                    return Ok(());
-                }
+        loop {
+            let piece = source.piece(offset)?;
+            if piece.is_empty() {
+                break;
+            }
+            offset += piece.len() as u64;
+            stuffing.write(&piece, &mut wire);
+            self.send_large(&mut wire).await?;
+            if self.session.is_closed() {
+                return Ok(());
             }
         }
         stuffing.end(&mut wire);
+        self.finish_content(wire).await
+    }
+
+    /// The same in seven bits: content is read once to know how, and once more to write it.
+    async fn send_converted(&mut self, source: &Source) -> io::Result<()> {
+        let mut survey = Survey::default();
+        let mut offset = 0;
+        loop {
+            let piece = source.piece(offset)?;
+            if piece.is_empty() {
+                break;
+            }
+            offset += piece.len() as u64;
+            survey.read(&piece);
+            // Others have their turn.
+            tokio::task::yield_now().await;
+        }
+        let plan = survey.end();
+        self.converted = Some(Converted {
+            parts: plan.parts(),
+            signed: plan.breaks_signature(),
+        });
+        let mut conversion = Conversion::new(plan);
+        let mut stuffing = Stuffing::default();
+        let mut wire = std::mem::take(self.session.wire());
+        let mut written = Vec::new();
+        offset = 0;
+        loop {
+            let piece = source.piece(offset)?;
+            if piece.is_empty() {
+                break;
+            }
+            offset += piece.len() as u64;
+            conversion.write(&piece, &mut written);
+            stuffing.write(&written, &mut wire);
+            written.clear();
+            self.send_large(&mut wire).await?;
+            if self.session.is_closed() {
+                return Ok(());
+            }
+        }
+        conversion.end(&mut written);
+        stuffing.write(&written, &mut wire);
+        stuffing.end(&mut wire);
+        self.finish_content(wire).await
+    }
+
+    /// Sends what is there of content, if it is worth it.
+    async fn send_large(&mut self, wire: &mut Vec<u8>) -> io::Result<()> {
+        if wire.len() >= PIECE_OCTETS {
+            self.send_listening(wire).await?;
+            wire.clear();
+        }
+        Ok(())
+    }
+
+    /// Sends the last of content.
+    async fn finish_content(&mut self, wire: Vec<u8>) -> io::Result<()> {
         self.send_listening(&wire).await?;
         if !self.session.is_closed() {
             self.session.content_sent(self.now());

@@ -40,6 +40,7 @@ pub const FIELDS: &[(&str, &str)] = &[
         "next_hop",
         "where the message was to go: a Maildir, an LMTP socket, a domain's MX, a smart host",
     ),
+    ("parts", "how many parts of a message"),
     (
         "pause_ms",
         "how long until it is started again, in milliseconds",
@@ -67,6 +68,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("room", "whether new mail is taken"),
     ("rule", "the rule that decided; `explain rcpt` says more"),
     ("session", "the session's name: the token in its refusals"),
+    ("signed", "whether a signature was broken"),
     ("silent_s", "for how many seconds it said nothing"),
     ("size_bytes", "octets of content"),
     ("spool", "the spool's folder"),

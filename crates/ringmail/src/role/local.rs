@@ -218,11 +218,13 @@ async fn by_lmtp(
                 dsn: attempt.dsn,
             };
             let went = connection.deliver(message, &source).await;
-            if connection.is_unconverted() {
-                event::say(&Event::ContentPassed {
+            if let Some(converted) = connection.converted() {
+                event::say(&Event::ContentConverted {
                     queue_id: attempt.queue_id,
-                    host: host.name.to_string(),
                     peer_ip: String::new(),
+                    parts: converted.parts,
+                    signed: converted.signed,
+                    host: host.name.to_string(),
                 });
             }
             tokio::task::spawn_local(connection.quit());

@@ -435,11 +435,13 @@ impl Sending {
         if connection.is_login_refused() {
             shared.logins.set_refused(true);
         }
-        if connection.is_unconverted() {
-            event::say(&Event::ContentPassed {
+        if let Some(converted) = connection.converted() {
+            event::say(&Event::ContentConverted {
                 queue_id: self.queue_id,
-                host: host.name.to_string(),
                 peer_ip: host.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+                parts: converted.parts,
+                signed: converted.signed,
+                host: host.name.to_string(),
             });
         }
         if connection.is_usable() {

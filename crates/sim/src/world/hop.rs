@@ -62,6 +62,8 @@ struct Session {
     wire: Wire,
     manner: Manner,
     rng: Rng,
+    /// It offered 8BITMIME.
+    takes_eight_bit: bool,
 }
 
 /// Serves one connection to its end; `None` is an end before QUIT.
@@ -71,6 +73,7 @@ pub async fn serve(hops: Hops, hop: Hop) -> Option<()> {
         wire: Wire::new(hop.stream),
         manner: hop.manner,
         rng: hop.rng,
+        takes_eight_bit: false,
     };
     session.greet().await?;
     session.listen().await
@@ -110,12 +113,15 @@ impl Session {
 
     async fn hello(&mut self) -> Option<()> {
         if self.trouble(30) {
+            self.takes_eight_bit = false;
             return self.say("502 5.5.1 not known").await;
         }
         let mut offers = vec!["250-hop"];
+        self.takes_eight_bit = false;
         for offer in ["250-PIPELINING", "250-8BITMIME", "250-SIZE 10000000"] {
             if self.rng.below(5) > 0 {
                 offers.push(offer);
+                self.takes_eight_bit |= offer == "250-8BITMIME";
             }
         }
         if self.manner == Manner::Smtp && self.rng.one_in(3) {
@@ -136,7 +142,10 @@ impl Session {
             let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
             match verb.as_str() {
                 "EHLO" | "LHLO" => self.hello().await?,
-                "HELO" => self.say("250 hop").await?,
+                "HELO" => {
+                    self.takes_eight_bit = false;
+                    self.say("250 hop").await?;
+                }
                 "MAIL" if self.trouble(30) => self.say("451 4.3.0 not now").await?,
                 "MAIL" => {
                     transaction = Some(Transaction {
@@ -238,7 +247,15 @@ impl Session {
         }
         let content = self.content().await;
         count(-1);
-        self.take(&transaction, &content?).await
+        let content = content?;
+        if self.takes_eight_bit {
+            return self.take(&transaction, &content).await;
+        }
+        if !content.is_ascii() {
+            let ledger = &self.hops.ledger;
+            ledger.wrong("content of eight bits where nobody offered to take it".into());
+        }
+        self.take(&transaction, &of_eight_bits(content)).await
     }
 
     async fn content(&mut self) -> Option<Vec<u8>> {
@@ -340,6 +357,29 @@ impl Session {
             ledger.arrived(place, reverse_path, content, confirmed);
         }
     }
+}
+
+/// The content that this was, if it is one of a client's that was written in seven bits: those say nothing of themselves.
+fn of_eight_bits(content: Vec<u8>) -> Vec<u8> {
+    let said = b"Content-Transfer-Encoding: quoted-printable\r\n\
+        Content-Type: text/plain; charset=unknown-8bit\r\nMIME-Version: 1.0\r\n\r\n";
+    let Some(at) = content.windows(said.len()).position(|at| at == said) else {
+        return content;
+    };
+    let mut before = content[..at].to_vec();
+    before.extend_from_slice(b"\r\n");
+    let mut encoded = content[at + said.len()..].iter();
+    while let Some(octet) = encoded.next() {
+        if *octet != b'=' {
+            before.push(*octet);
+            continue;
+        }
+        let pair: Vec<u8> = encoded.by_ref().take(2).copied().collect();
+        let hex = std::str::from_utf8(&pair).unwrap_or_default();
+        // A soft line break is none.
+        before.extend(u8::from_str_radix(hex, 16));
+    }
+    before
 }
 
 /// What stands between the angle brackets.

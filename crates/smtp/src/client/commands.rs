@@ -59,7 +59,8 @@ impl Session {
             (Awaited::Helo, _) => write!(wire, "HELO {hostname}"),
             (Awaited::Mail, Some(message)) => {
                 let _ = write!(wire, "MAIL FROM:<{}>", message.reverse_path);
-                if self.offered.contains(&Extension::Size) {
+                // How large it will be in seven bits is not known yet.
+                if self.offered.contains(&Extension::Size) && message.is_fit_for(&self.offered) {
                     let _ = write!(wire, " SIZE={}", message.octets);
                 }
                 if message.eight_bit && self.offered.contains(&Extension::EightBitMime) {

@@ -52,11 +52,11 @@ fn run_by(
                 busy = true;
                 sent.push_str(std::str::from_utf8(&std::mem::take(session.wire())).unwrap());
                 match output {
-                    Output::Content | Output::EmptyContent => {
-                        sent.push_str(if output == Output::Content {
-                            "(content)"
-                        } else {
-                            "(empty)"
+                    Output::Content | Output::SevenBitContent | Output::EmptyContent => {
+                        sent.push_str(match output {
+                            Output::Content => "(content)",
+                            Output::SevenBitContent => "(seven bits)",
+                            _ => "(empty)",
                         });
                         session.content_sent(NOW);
                     }
@@ -156,28 +156,25 @@ fn what_is_asked_of_reports_is_said_to_a_server_that_takes_it_and_to_no_other() 
 }
 
 #[test]
-fn content_that_a_server_did_not_offer_to_take_as_it_is_is_known() {
-    for (offer, unconverted) in [("PIPELINING", true), ("8BITMIME", false)] {
-        for (answer, sent) in [("354 go", true), ("554 no", false)] {
-            let parameters = Parameters {
-                hostname: "me.test".into(),
-                dialect: Dialect::Smtp,
-                security: Security::AsItIs,
-                login: false,
-            };
-            let mut session = Session::new(parameters, NOW);
-            let script = format!("220 x\r\n250-x\r\n250 {offer}\r\n");
-            session.receive(script.as_bytes(), NOW);
-            session.send(message(1), NOW);
-            let script = format!("250 a\r\n250 b\r\n{answer}\r\n");
-            session.receive(script.as_bytes(), NOW);
-            assert_eq!(
-                session.is_unconverted(),
-                unconverted && sent,
-                "{offer} {answer}"
-            );
-        }
+fn octets_above_127_go_to_a_server_that_offers_to_take_them_and_to_no_other() {
+    for dialect in [Dialect::Smtp, Dialect::Lmtp] {
+        let said = |offer: &str| {
+            let hello = format!("220 x\r\n250-x\r\n250-SIZE 100\r\n250 {offer}\r\n");
+            let script = format!("{hello}250 a\r\n250 b\r\n354 c\r\n250 d\r\n");
+            run(dialect, 1, &script, 1).0
+        };
+        let it = said("8BITMIME");
+        assert!(it.contains("<a@b.c> SIZE=10 BODY=8BITMIME|"), "{it}");
+        assert!(it.contains("DATA|(content)"), "{it}");
+        // How large it is in seven bits nobody knows yet.
+        let it = said("HELP");
+        assert!(it.contains("MAIL FROM:<a@b.c>|RCPT"), "{it}");
+        assert!(it.contains("DATA|(seven bits)"), "{it}");
     }
+    // Who does not know EHLO offers nothing.
+    let script = "220 x\r\n502 x\r\n250 x\r\n250 a\r\n250 b\r\n354 c\r\n250 d\r\n";
+    let it = run(Dialect::Smtp, 1, script, 1).0;
+    assert!(it.contains("DATA|(seven bits)"), "{it}");
 }
 
 #[test]
@@ -197,7 +194,7 @@ fn what_took_a_message_is_told_with_its_words_and_each_recipient_of_lmtp_has_its
             while let Some(output) = session.poll() {
                 match output {
                     Output::Idle => session.send(message.take().unwrap(), NOW),
-                    Output::Content => session.content_sent(NOW),
+                    Output::Content | Output::SevenBitContent => session.content_sent(NOW),
                     Output::Outcomes(endings) => {
                         let said = |ending: &Ending| ending.detail.to_string();
                         return endings.iter().map(said).collect::<Vec<_>>();
@@ -261,7 +258,7 @@ fn a_server_without_extensions_gets_one_command_at_a_time() {
     let (sent, ended) = run(Dialect::Smtp, 2, script, 1);
     assert_eq!(
         sent,
-        "EHLO me.test|HELO me.test|MAIL FROM:<a@b.c>|RCPT TO:<r0@b.c>|RCPT TO:<r1@b.c>|DATA|(content)QUIT|"
+        "EHLO me.test|HELO me.test|MAIL FROM:<a@b.c>|RCPT TO:<r0@b.c>|RCPT TO:<r1@b.c>|DATA|(seven bits)QUIT|"
     );
     assert_eq!(ended, ["failed 5.0.0", "delivered"]);
 }
@@ -454,7 +451,7 @@ fn tls_is_begun_where_it_is_offered_and_what_was_offered_in_clear_is_forgotten()
                             session.send(message, NOW);
                         }
                     }
-                    Output::Content => session.content_sent(NOW),
+                    Output::Content | Output::SevenBitContent => session.content_sent(NOW),
                     Output::Outcomes(outcomes) => ended.extend(outcomes.iter().map(short)),
                     other => panic!("{other:?}"),
                 }

@@ -232,6 +232,7 @@ impl Desk {
             };
             let text = match output {
                 Output::Content => "send content".into(),
+                Output::SevenBitContent => "send content in seven bits".into(),
                 Output::EmptyContent => "send the end of content".into(),
                 Output::Outcomes(outcomes) => {
                     let each = outcomes.iter().enumerate();
