@@ -362,7 +362,7 @@ fn what_is_to_be_told_is_told_in_reports_that_can_be_kept_and_sent_however_much_
             envid: Envid::parse(&"e".repeat(100)),
             recipients: asked.collect(),
         };
-        let content = [b"Subject: x\r\n\r\n", &[b'.'; 60_000][..]].concat();
+        let content = [b"Subject: x\r\n\r\n", &vec![b'.'; 60_000][..]].concat();
         let (mut queue, mut world, now) = asking("a@good.test", &recipients, dsn, &content);
         let mut made = Vec::new();
         while made.is_empty() {
