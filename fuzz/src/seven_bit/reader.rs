@@ -48,7 +48,7 @@ type Delimiter = (usize, bool);
 impl Reader<'_> {
     /// Reads a part up to a delimiter or to the end.
     fn part(&mut self, of_digest: bool) -> Option<Delimiter> {
-        let fields = self.fields();
+        let (fields, is_cut_short) = self.fields();
         let value = |name| {
             let field = fields.iter().find(|field: &&Field| field.is(name));
             field.map(|field| &field.text[..])
@@ -76,7 +76,9 @@ impl Reader<'_> {
             self.levels.pop();
             return end;
         }
-        let opens = kind.starts_with("multipart/") && boundary.is_some() && !is_deep;
+        // A delimiter that ends the header section is none of this part's own, whatever boundary that says.
+        let opens =
+            kind.starts_with("multipart/") && boundary.is_some() && !is_deep && !is_cut_short;
         if opens {
             self.levels.push(boundary);
         }
@@ -145,15 +147,17 @@ impl Reader<'_> {
         text
     }
 
-    /// A header section with its empty line.
-    fn fields(&mut self) -> Vec<Field> {
+    /// A header section with its empty line, and whether a delimiter ends it instead.
+    fn fields(&mut self) -> (Vec<Field>, bool) {
         let mut fields: Vec<Field> = Vec::new();
         let mut was_field = false;
+        let mut is_cut_short = self.at < self.lines.len();
         while let Some(line) = self.lines.get(self.at)
             && self.delimiter().is_none()
         {
             if *line == b"\r\n" {
                 self.at += 1;
+                is_cut_short = false;
                 break;
             }
             let is_folded = is_blank(line[0]) && was_field;
@@ -165,12 +169,16 @@ impl Reader<'_> {
                     fields.push(Field { name, text });
                 }
                 (None, None) if line.starts_with(b"From ") || line.starts_with(b">From ") => {}
-                _ => break,
+                _ => {
+                    is_cut_short = false;
+                    break;
+                }
             }
             was_field = !fields.is_empty();
             self.at += 1;
+            is_cut_short = self.at < self.lines.len();
         }
-        fields
+        (fields, is_cut_short)
     }
 }
 

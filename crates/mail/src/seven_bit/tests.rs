@@ -375,6 +375,22 @@ fn text_that_is_no_field_for_an_octet_above_127_does_not_become_one() {
 }
 
 #[test]
+fn a_header_section_that_a_delimiter_ends_gets_no_empty_line() {
+    let digest =
+        "MIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=c\r\n\r\n--c\r\n\r\n";
+    let inner = "Content-Type: multipart/mixed; boundary=c\r\n";
+    let rest = "--c\r\n\r\nSubject: x\r\n\r\n";
+    // With one it would be a multipart that begins, and not a part without a body that ends.
+    becomes(
+        format!("{digest}{inner}{rest}\u{e4}\r\n--c--\r\n"),
+        &format!(
+            "{digest}{inner}MIME-Version: 1.0\r\n--c\r\n\r\nSubject: x\r\nContent-Transfer-Encoding: quoted-printable\r\n\
+             Content-Type: text/plain; charset=unknown-8bit\r\nMIME-Version: 1.0\r\n\r\n=C3=A4\r\n--c--\r\n"
+        ),
+    );
+}
+
+#[test]
 fn a_field_beyond_all_measure_says_nothing_and_is_masked() {
     let long = "x".repeat(FIELD_OCTETS);
     field_becomes(

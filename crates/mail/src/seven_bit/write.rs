@@ -149,13 +149,15 @@ impl Visitor for Writer {
         // Fields that are put in behind a message's section must not become fields of it.
         let next = self.plan.decision(self.part);
         let adds_below = shape == Shape::Message && (next.encodes() || next == Decision::Unplanned);
+        let puts_in = self.has_label || adds_type || adds_version || adds_below;
         let ends = match behind {
             Behind::EmptyLine => true,
             // Without the octets that made it text it could be a field.
-            Behind::Text(line) => !line.is_ascii(),
+            Behind::Text(line) => puts_in || !line.is_ascii(),
+            // Behind an empty line the delimiter could be this part's own.
             Behind::Nothing => false,
         };
-        if ends || self.has_label || adds_type || adds_version || adds_below {
+        if ends {
             self.out.extend_from_slice(b"\r\n");
         }
         self.encoder = self.decision.encoder();
