@@ -62,7 +62,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
     }
 }
 
-/// What CI adds to the tests: every planted mistake is found, the kept corpus and about a minute from it for each target, with
+/// What CI adds to the tests: every planted mistake is found, the kept corpus and a minute at most from it for each target, with
 /// the same chances each time (what a commit is does not hang on luck; luck is for `cargo xtask fuzz`), and how much of its
 /// room the kept corpus reaches.
 pub fn in_ci() -> Result<(), String> {
@@ -131,7 +131,7 @@ fn each(
 fn look(engine: &Engine, targets: &[String], until: Until) -> Result<(), String> {
     match until {
         Until::Seconds(seconds) => println!("fuzz: {seconds} s each, {STREAMS} at a time"),
-        Until::Runs => println!("fuzz: about a minute each, {STREAMS} at a time"),
+        Until::Runs => println!("fuzz: a minute each at most, {STREAMS} at a time"),
     }
     let waiting: Mutex<VecDeque<&String>> = Mutex::new(targets.iter().collect());
     let findings = Mutex::new(Vec::new());

@@ -169,13 +169,12 @@ fn longest(target: &str) -> u32 {
     }
 }
 
-/// Executions of about a minute.
+/// Executions of a minute at most.
 fn runs(target: &str) -> u32 {
     match target {
         "arrow" | "path" => 4_000_000,
         "completion" | "reply" => 300_000,
-        "seven_bit" => 80_000,
-        "command" => 25_000,
+        "command" | "seven_bit" => 25_000,
         "record" => 7_000,
         // Each parses and prints two configurations whole.
         _ => 3_000,
