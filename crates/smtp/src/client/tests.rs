@@ -129,6 +129,7 @@ fn what_is_asked_of_reports_is_said_to_a_server_that_takes_it_and_to_no_other() 
         let mut session = offered(offer);
         let message = Message {
             dsn: Some(Box::new(dsn.clone())),
+            eight_bit: false,
             ..message(3)
         };
         session.send(message, NOW);
