@@ -63,7 +63,7 @@ pub fn main(arguments: &[String]) -> ExitCode {
 }
 
 /// What CI adds to the tests: every planted mistake is found, the kept corpus and a minute at most from it for each target, with
-/// the same chances each time (what a commit is does not hang on luck; luck is for `cargo xtask fuzz`), and how much of its
+/// one seed (what a commit is should not hang on luck; luck is for `cargo xtask fuzz`), and how much of its
 /// room the kept corpus reaches.
 pub fn in_ci() -> Result<(), String> {
     let targets = targets()?;

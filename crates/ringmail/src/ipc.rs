@@ -30,8 +30,8 @@ const _: () = assert!(
     queue::BODY_OCTETS == 256 * 1024,
     "what is no large body must fit a tail"
 );
-/// Longest head: a transaction of 1,000 recipients with aliases of the longest kind fits, and for each the longest that can be
-/// asked of reports (RFC 3461 §5.4).
+/// Longest head: 1,000 recipients fit, and for each the longest that can be asked of reports (RFC 3461 §5.4), also where each
+/// names an alias of ten. What is longer, as many names of a long alias may be, is put off with 451.
 pub const HEAD_OCTETS: usize = 7 * 512 * 1024;
 /// Version, length of the head, length of the tail, count of descriptors.
 const PREFIX: usize = 1 + 4 + 4 + 1;

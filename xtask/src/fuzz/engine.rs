@@ -31,7 +31,8 @@ pub struct Engine {
 pub enum Until {
     /// For so long, with chances of its own each time, from all that was learnt here.
     Seconds(u32),
-    /// For the target's number of executions, with the same chances each time, from the kept corpus.
+    /// For the target's number of executions, with one seed, from the kept corpus. Where a target has hash tables, or files of the
+    /// corpus are listed in another order, it still differs a little from run to run.
     Runs,
 }
 

@@ -190,22 +190,20 @@ impl<R: Router> Queue<R> {
             let Stored {
                 envelope, state, ..
             } = &mut message.stored;
-            let owed = request::owed(
-                envelope,
-                state,
-                number,
-                destination.as_ref(),
-                ending.handed_on,
-            );
-            let standing = &mut state.recipients[number as usize];
+            let index = number as usize;
             match &ending.outcome {
-                Outcome::Delivered => *standing = owed.map_or(Standing::Delivered, Standing::Owed),
+                Outcome::Delivered => {
+                    let (to, handed_on) = (destination.as_ref(), ending.handed_on);
+                    let owed = request::owed(envelope, state, number, to, handed_on);
+                    state.recipients[index] = owed.map_or(Standing::Delivered, Standing::Owed);
+                }
                 Outcome::Deferred(_) => {
-                    *standing = Standing::Waiting(Some(Box::new(ending.outcome.clone())));
+                    state.recipients[index] =
+                        Standing::Waiting(Some(Box::new(ending.outcome.clone())));
                 }
                 // It stays waiting until its report can be written with it.
                 Outcome::Failed(cause) => {
-                    let last = place.expired.and(last_cause(standing));
+                    let last = place.expired.and(last_cause(&state.recipients[index]));
                     let mailbox = &envelope.recipients[number as usize].mailbox;
                     message.failures.push(Failure {
                         number,
