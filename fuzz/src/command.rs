@@ -241,6 +241,9 @@ impl Driver {
             .collect();
         assert!((1..=PARAMETERS.recipients_max).contains(&recipients.len()));
         assert!(recipients.iter().all(|r| judge(r) == Answer::Accept));
+        let ascii = recipients.iter().all(|path| path.is_ascii());
+        let ascii = ascii && transaction.reverse_path.is_ascii();
+        assert!(ascii || transaction.parameters.smtputf8);
         let content = std::mem::take(&mut self.content);
         assert!(content.len() as u64 <= PARAMETERS.content_octets_max);
         let full = is_full(&content);
@@ -384,9 +387,14 @@ fn is_printable(text: &str) -> bool {
 }
 
 fn command(line: &[u8]) {
+    let names_mailboxes = line.get(..5).is_some_and(|verb| {
+        let is = |name: &[u8]| verb.eq_ignore_ascii_case(name);
+        is(b"MAIL ") || is(b"RCPT ") || is(b"VRFY ") || is(b"EXPN ")
+    });
+    let beyond = names_mailboxes && std::str::from_utf8(line).is_ok();
     let control = line
         .iter()
-        .any(|b| !(b' '..=b'~').contains(b) && *b != b'\t');
+        .any(|b| !(b' '..=b'~').contains(b) && *b != b'\t' && !(beyond && *b > 127));
     match Command::parse(line) {
         Err(why) => {
             let ends_the_session = matches!(why, CommandError::Chunk | CommandError::Foreign);
@@ -397,7 +405,11 @@ fn command(line: &[u8]) {
             reverse_path,
             parameters,
         }) => {
+            assert!(line.is_ascii() || parameters.smtputf8);
             let mut text = format!("MAIL FROM:<{reverse_path}>");
+            if parameters.smtputf8 {
+                text.push_str(" smtpUTF8");
+            }
             if let Some(size) = parameters.size_octets {
                 text.push_str(" SIZE=");
                 text.push_str(&size.to_string());
@@ -418,6 +430,7 @@ fn command(line: &[u8]) {
                 }) => {
                     assert_eq!(again, reverse_path);
                     assert_eq!(said.size_octets, parameters.size_octets);
+                    assert_eq!(said.smtputf8, parameters.smtputf8);
                     assert_eq!((said.ret, said.envid), (parameters.ret, parameters.envid));
                 }
                 other => panic!("{text}: {other:?}"),
@@ -426,7 +439,9 @@ fn command(line: &[u8]) {
         Ok(Command::Rcpt {
             forward_path,
             request,
+            is_ascii,
         }) => {
+            assert_eq!(is_ascii, line.is_ascii());
             let mut text = format!("RCPT TO:<{forward_path}>");
             if let Some(notify) = request.notify {
                 text.push_str(" NOTIFY=");
@@ -435,14 +450,15 @@ fn command(line: &[u8]) {
             if let Some(original) = &request.original {
                 text.push_str(" ORCPT=");
                 text.push_str(original.as_str());
-                assert!(is_printable(&original.decoded().1));
+                assert!(is_printable(original.as_str()) && is_printable(&original.decoded().1));
             }
             let again = Command::parse(text.as_bytes());
             assert_eq!(
                 again,
                 Ok(Command::Rcpt {
                     forward_path,
-                    request
+                    request,
+                    is_ascii: text.is_ascii(),
                 })
             );
         }

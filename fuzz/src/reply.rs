@@ -182,6 +182,7 @@ fn message(choices: Choices) -> Message {
             .collect(),
         octets: choices.octets,
         eight_bit: choices.eight_bit,
+        smtputf8: false,
         dsn: None,
     }
 }

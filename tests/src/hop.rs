@@ -37,6 +37,8 @@ pub enum Manner {
     Injects,
     /// Not at all, and it reports what is asked for (RFC 3461).
     TakesRequests,
+    /// Not at all, and it takes addresses beyond ASCII (RFC 6531).
+    SmtpUtf8,
 }
 
 /// How a client came.
@@ -242,6 +244,7 @@ fn serve(
     let offer = match manner {
         Manner::Clear | Manner::SevenBits | Manner::GreetsLate => None,
         Manner::TakesRequests => Some("DSN"),
+        Manner::SmtpUtf8 => Some("SMTPUTF8"),
         _ => Some("STARTTLS"),
     };
     if !session(&mut clear, offer, &Came::Clear, desk)? {

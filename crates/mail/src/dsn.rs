@@ -4,12 +4,14 @@
 
 use crate::{
     Cause, Class, Envid, Mailbox, OriginalRecipient, Outcome, QueueId, RemoteReply, Status, Time,
+    seven_bit, utf8_address,
 };
 use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Longest line of a report, without CRLF (RFC 5322 §2.1.1 allows 998).
 const LINE_OCTETS: usize = 900;
+const EIGHT_BIT: &str = "Content-Transfer-Encoding: 8bit\r\n";
 
 /// What happened to a recipient, RFC 3464 §2.3.3.
 #[derive(Clone, Debug)]
@@ -80,6 +82,8 @@ pub struct Report<'a> {
     pub recipients: &'a [Reported],
     /// What of the message comes back.
     pub returned: Returned<'a>,
+    /// Whether its sender said SMTPUTF8: its header section is UTF-8 then.
+    pub smtputf8: bool,
 }
 
 impl Report<'_> {
@@ -135,20 +139,41 @@ impl Report<'_> {
         );
     }
 
-    /// The field of a part that holds what comes back, and of the whole (RFC 2045 §6.4).
+    /// The field of the whole (RFC 2045 §6.4).
     fn encoding(&self) -> &'static str {
-        let (Returned::Header(octets) | Returned::Whole(octets)) = self.returned;
-        if octets.is_ascii() {
-            ""
+        if matches!(self.wrapping(), Wrapping::EightBit) || !self.names_are_ascii() {
+            EIGHT_BIT
         } else {
-            "Content-Transfer-Encoding: 8bit\r\n"
+            ""
         }
     }
 
+    /// How what comes back is wrapped.
+    fn wrapping(&self) -> Wrapping {
+        let (Returned::Header(octets) | Returned::Whole(octets)) = self.returned;
+        if octets.is_ascii() {
+            Wrapping::Ascii
+        } else if self.smtputf8 && begins_in_utf8(octets) {
+            Wrapping::Global
+        } else {
+            Wrapping::EightBit
+        }
+    }
+
+    /// Whether all addresses that are reported on are ASCII.
+    fn names_are_ascii(&self) -> bool {
+        self.recipients.iter().all(|r| r.mailbox.is_ascii())
+    }
+
     fn write_words(&self, boundary: &str, out: &mut String) {
+        let (charset, encoding) = if self.names_are_ascii() {
+            ("us-ascii", "")
+        } else {
+            ("utf-8", EIGHT_BIT)
+        };
         let _ = write!(
             out,
-            "--{boundary}\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n"
+            "--{boundary}\r\nContent-Type: text/plain; charset={charset}\r\n{encoding}\r\n"
         );
         out.push_str(match (self.class(), self.foreign) {
             (Class::Success, _) => "You asked to be told when your message is delivered to:\r\n\r\n",
@@ -197,8 +222,8 @@ impl Report<'_> {
             let action = &recipient.action;
             let _ = write!(
                 out,
-                "Final-Recipient: rfc822; {}\r\nAction: {}\r\nStatus: {}\r\n",
-                recipient.mailbox,
+                "Final-Recipient: {}\r\nAction: {}\r\nStatus: {}\r\n",
+                in_ascii(&recipient.mailbox),
                 action.word(),
                 action.status()
             );
@@ -214,14 +239,18 @@ impl Report<'_> {
     }
 
     fn write_returned(&self, boundary: &str, out: &mut Vec<u8>) {
-        let kind = match self.returned {
-            Returned::Header(_) => "text/rfc822-headers",
-            Returned::Whole(_) => "message/rfc822",
+        let wrapping = self.wrapping();
+        let kind = match (self.returned, wrapping) {
+            (Returned::Header(_), Wrapping::Global) => "message/global-headers",
+            (Returned::Whole(_), Wrapping::Global) => "message/global",
+            (Returned::Header(_), _) => "text/rfc822-headers",
+            (Returned::Whole(_), _) => "message/rfc822",
         };
-        let encoding = self.encoding();
+        let encoding = wrapping.field();
         out.extend_from_slice(
             format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\n{encoding}\r\n").as_bytes(),
         );
+        let start = out.len();
         match self.returned {
             Returned::Header(octets) => {
                 for line in octets.split(|b| *b == b'\n') {
@@ -229,13 +258,84 @@ impl Report<'_> {
                     if line.is_empty() {
                         break;
                     }
-                    out.extend_from_slice(&line[..line.len().min(LINE_OCTETS)]);
+                    out.extend_from_slice(&line[..cut_at(line)]);
                     out.extend_from_slice(b"\r\n");
                 }
             }
             Returned::Whole(octets) => out.extend_from_slice(octets),
         }
+        if wrapping == Wrapping::Global {
+            let plain = out.split_off(start);
+            seven_bit::put_base64(&plain, out);
+        }
         out.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    }
+}
+
+/// How what comes back is wrapped, RFC 3462 and RFC 6533 §4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrapping {
+    /// As it is.
+    Ascii,
+    /// As it is, and it has octets above 127 that nobody announced.
+    EightBit,
+    /// Its header section is UTF-8 by right. Whether all on the way back know such mail is not known, so that it goes in seven
+    /// bits, in which it can go anywhere.
+    ///
+    //= https://www.rfc-editor.org/rfc/rfc6533#section-4.5
+    //# If the return-path SMTP server does not support SMTPUTF8, then the
+    //# undeliverable body part and headers MUST be encoded using a 7-bit
+    //# Content-Transfer-Encoding such as "base64" or "quoted-printable"
+    //# [RFC2045], as detailed in Section 4.
+    Global,
+}
+
+impl Wrapping {
+    /// The field that says it.
+    const fn field(self) -> &'static str {
+        match self {
+            Wrapping::Ascii => "",
+            Wrapping::EightBit => EIGHT_BIT,
+            Wrapping::Global => "Content-Transfer-Encoding: base64\r\n",
+        }
+    }
+}
+
+/// Whether a header section is UTF-8; it may be cut off within a character.
+fn begins_in_utf8(octets: &[u8]) -> bool {
+    let end = octets.windows(4).position(|four| four == b"\r\n\r\n");
+    let section = &octets[..end.unwrap_or(octets.len())];
+    std::str::from_utf8(section).map_or_else(
+        |error| end.is_none() && error.error_len().is_none(),
+        |_| true,
+    )
+}
+
+/// Where a line is cut so that it is not too long, and no character of UTF-8 is cut.
+fn cut_at(line: &[u8]) -> usize {
+    let mut end = line.len().min(LINE_OCTETS);
+    while end < line.len() && end > 0 && line[end] & 0b1100_0000 == 0b1000_0000 {
+        end -= 1;
+    }
+    end
+}
+
+/// An address with its type, as a field of message/delivery-status can have it.
+fn in_ascii(mailbox: &Mailbox) -> String {
+    if mailbox.is_ascii() {
+        format!("rfc822; {mailbox}")
+    } else {
+        let escaped = utf8_address::escaped(&mailbox.to_string());
+        format!("{}; {escaped}", utf8_address::KIND)
+    }
+}
+
+impl Returned<'_> {
+    /// Octets that it takes in a report, at most.
+    pub fn octets(&self) -> usize {
+        let (Returned::Header(octets) | Returned::Whole(octets)) = self;
+        // Base64, with its line ends.
+        octets.len() + octets.len() / 2
     }
 }
 
@@ -248,7 +348,8 @@ impl Reported {
         let words = self.action.words().len().min(LINE_OCTETS);
         let reply = self.action.why().and_then(Why::quotable);
         let quoted = reply.map_or(0, |reply| reply.text.len());
-        AROUND + 2 * self.mailbox.to_string().len() + original + words + quoted
+        let mailbox = self.mailbox.to_string().len() + in_ascii(&self.mailbox).len();
+        AROUND + mailbox + original + words + quoted
     }
 }
 
@@ -359,165 +460,4 @@ pub fn cause_of(outcome: &Outcome) -> Option<&Cause> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn report(inner: bool, private: bool) -> String {
-        let reply = RemoteReply {
-            code: 550,
-            status: None,
-            text: "inner.lan (10.1.2.3) /srv/mail: no such user".into(),
-            inner: private,
-        };
-        let why = Why {
-            cause: Cause::Reply(reply),
-            inner,
-            tried: None,
-        };
-        text(false, Action::Failed(why))
-    }
-
-    fn text(foreign: bool, action: Action) -> String {
-        written(foreign, None, action, Returned::Header(HEADER))
-    }
-
-    const HEADER: &[u8] = b"Subject: hi\r\n--=_report_0000000000001\r\nX: y\r\n\r\nsecret body\r\n";
-
-    fn written(
-        foreign: bool,
-        asked: Option<(&Envid, &OriginalRecipient)>,
-        action: Action,
-        returned: Returned<'_>,
-    ) -> String {
-        let to = Mailbox::parse("a@b.c").unwrap();
-        let delayed = action.class() == Class::Transient;
-        let recipients = [Reported {
-            mailbox: Mailbox::parse("x@y.z").unwrap(),
-            original: asked.map(|(_, original)| original.clone()),
-            action,
-        }];
-        let report = Report {
-            queue_id: QueueId::from_u64(1),
-            hostname: "mx.test",
-            to: &to,
-            now: Time::from_secs(0),
-            arrival: Time::from_secs(0),
-            envid: asked.map(|(envid, _)| envid),
-            retry_until: delayed.then_some(Time::from_secs(86_400)),
-            foreign,
-            recipients: &recipients,
-            returned,
-        };
-        String::from_utf8(report.content()).unwrap()
-    }
-
-    #[test]
-    fn a_report_names_recipient_status_and_header_and_not_the_body() {
-        let text = report(false, false);
-        assert!(text.contains("Final-Recipient: rfc822; x@y.z\r\nAction: failed\r\nStatus: 5.0.0\r\nDiagnostic-Code: smtp; 550 inner.lan"));
-        assert!(text.contains("Subject: hi\r\n--=_report_0000000000001\r\nX: y\r\n"));
-        assert!(!text.contains("secret body"));
-        assert!(!text.contains("Original-"), "{text}");
-        // What looks like our boundary is none.
-        assert_eq!(text.matches("--=_report_0000000000001_").count(), 4);
-    }
-
-    #[test]
-    fn a_report_carries_what_the_sender_calls_envelope_and_recipient() {
-        let envid = Envid::parse("QQ+20314159").unwrap();
-        let original = OriginalRecipient::parse("rfc822;X+2Bz@y.z").unwrap();
-        let asked = Some((&envid, &original));
-        for (action, word) in [
-            (Action::Delivered, "delivered"),
-            (Action::Relayed, "relayed"),
-            (Action::Expanded, "expanded"),
-        ] {
-            let text = written(false, asked, action, Returned::Header(HEADER));
-            assert!(text.contains("\r\n\r\nOriginal-Envelope-Id: QQ 314159\r\nReporting-MTA:"));
-            let fields = format!(
-                "\r\n\r\nOriginal-Recipient: rfc822; X+z@y.z\r\nFinal-Recipient: rfc822; x@y.z\r\n\
-                 Action: {word}\r\nStatus: 2.0.0\r\n\r\n--"
-            );
-            assert!(text.contains(&fields), "{text}");
-            assert!(text.contains("Subject: Your message was delivered\r\n"));
-        }
-    }
-
-    #[test]
-    fn a_message_that_comes_back_whole_is_whole() {
-        let content =
-            "Subject: \u{e4}\r\n\r\n--=_report_0000000000001--\r\n--=_report_0000000000001_\r\n";
-        let failed = in_time(Duration::from_hours(1));
-        let returned = Returned::Whole(content.as_bytes());
-        let text = written(false, None, Action::Failed(failed), returned);
-        let boundary = "--=_report_0000000000001__";
-        let part = format!(
-            "\r\n{boundary}\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n{content}\r\n{boundary}--\r\n"
-        );
-        assert!(text.ends_with(&part), "{text}");
-        assert_eq!(
-            text.matches("Content-Transfer-Encoding: 8bit\r\n").count(),
-            2
-        );
-    }
-
-    fn in_time(tried: Duration) -> Why {
-        let status = Status::new(Class::Transient, 4, 3);
-        Why {
-            cause: Cause::Ours(status, "DNS did not answer".into()),
-            inner: false,
-            tried: Some(tried),
-        }
-    }
-
-    #[test]
-    fn a_report_on_an_expired_message_says_that_time_ran_out_and_why() {
-        let expired = in_time(Duration::from_hours(5 * 24 + 1));
-        let text = text(false, Action::Failed(expired));
-        assert!(
-            text.contains("Action: failed\r\nStatus: 5.4.7\r\n"),
-            "{text}"
-        );
-        let words = "    5.4.7 it was tried for 5 days; the last reason: DNS did not answer\r\n";
-        assert!(text.contains(words), "{text}");
-        assert!(!text.contains("Will-Retry-Until"), "{text}");
-    }
-
-    #[test]
-    fn a_report_on_a_delay_says_until_when_it_is_tried() {
-        let text = text(false, Action::Delayed(in_time(Duration::from_hours(1))));
-        assert!(
-            text.contains("Subject: Your message is delayed\r\n"),
-            "{text}"
-        );
-        assert!(
-            text.contains("Action: delayed\r\nStatus: 4.4.7\r\n"),
-            "{text}"
-        );
-        let words = "    4.4.7 it was tried for 1 hour; the last reason: DNS did not answer\r\n";
-        assert!(text.contains(words), "{text}");
-        let until = "Will-Retry-Until: Fri, 2 Jan 1970 00:00:00 +0000\r\n";
-        assert!(text.contains(until), "{text}");
-    }
-
-    #[test]
-    fn a_report_on_mail_of_somebody_else_does_not_call_it_yours() {
-        let expired = in_time(Duration::from_hours(1));
-        let text = text(true, Action::Failed(expired));
-        assert!(!text.to_ascii_lowercase().contains("your"), "{text}");
-        assert!(
-            text.contains("Subject: A message could not be delivered\r\n"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn what_an_inner_hop_says_of_itself_stays_here() {
-        for text in [report(true, false), report(false, true)] {
-            for leak in ["inner.lan", "10.1.2.3", "/srv/mail"] {
-                assert!(!text.contains(leak), "{leak}");
-            }
-            assert!(text.contains("Status: 5.0.0"));
-        }
-    }
-}
+mod tests;

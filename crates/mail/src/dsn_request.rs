@@ -1,7 +1,7 @@
 //! What a sender asks of reports, RFC 3461 §4: RET and ENVID with MAIL, NOTIFY and ORCPT with each RCPT. It is kept with the
 //! envelope, handed to next hops that take it, and obeyed by whoever makes a report.
 
-use crate::Mailbox;
+use crate::{Mailbox, utf8_address};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -184,14 +184,25 @@ impl Envid {
 }
 
 /// ORCPT: the address that the sender wrote first, RFC 3461 §4.2, whatever kind of address it is. It is handed on as it was
-/// written.
+/// written; but one with characters beyond ASCII is kept, and handed on, in that form of its kind which has none (RFC 6533 §3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Box<str>", into = "Box<str>")]
 pub struct OriginalRecipient(Box<str>);
 
 impl OriginalRecipient {
-    /// Reads `addr-type ";" xtext` of at most 500 octets, the xtext standing for printable ASCII.
+    /// Reads `addr-type ";" xtext` of at most 500 octets, the xtext standing for printable ASCII; of the kind `utf-8` also what
+    /// is beyond ASCII, where its form without that is no longer.
     pub fn parse(text: &str) -> Option<Self> {
+        if !text.is_ascii() {
+            //= https://www.rfc-editor.org/rfc/rfc6533#section-3
+            //# An SMTP [RFC5321] server that advertises both the SMTPUTF8 extension
+            //# [RFC6531] and the DSN extension [RFC3461] MUST accept a UTF-8 address
+            //# type in the ORCPT parameter including 8-bit UTF-8 characters.
+            let (kind, address) = text.split_once(';')?;
+            let address = utf8_address::unitext_escaped(address)?;
+            let escaped = format!("{kind};{address}");
+            return Self::parse(&escaped).filter(|_| utf8_address::is_kind(kind));
+        }
         if text.len() > ORCPT_OCTETS {
             return None;
         }

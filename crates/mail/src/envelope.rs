@@ -60,6 +60,8 @@ pub struct Envelope {
     pub arrival: Time,
     /// Whether content has octets above 127.
     pub eight_bit: bool,
+    /// Whether its sender said that it has addresses or header fields beyond ASCII (`SMTPUTF8`, RFC 6531 §3.4).
+    pub smtputf8: bool,
     /// What the sender asked of reports, by the addresses that he wrote ([`Recipient::known`]); mostly nothing.
     pub dsn: Option<Box<DsnRequest>>,
 }
@@ -75,13 +77,16 @@ impl Envelope {
 /// what was written then still reads, and where nothing is asked of reports it is written so still.
 const EIGHT_BIT: u8 = 1;
 const DSN_FOLLOWS: u8 = 2;
+const SMTPUTF8: u8 = 4;
 /// Fields of a record: the four that it always has, and what follows a mark.
 const FIELDS: usize = 4;
 
 impl Serialize for Envelope {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mark = |is: bool, mark: u8| if is { mark } else { 0 };
-        let marks = mark(self.eight_bit, EIGHT_BIT) | mark(self.dsn.is_some(), DSN_FOLLOWS);
+        let marks = mark(self.eight_bit, EIGHT_BIT)
+            | mark(self.dsn.is_some(), DSN_FOLLOWS)
+            | mark(self.smtputf8, SMTPUTF8);
         let fields = FIELDS + usize::from(self.dsn.is_some());
         let mut record = serializer.serialize_tuple(fields)?;
         record.serialize_element(&self.reverse_path)?;
@@ -122,7 +127,7 @@ impl<'de> Visitor<'de> for Reader {
         let recipients = field(&mut record)?;
         let arrival = field(&mut record)?;
         let marks: u8 = field(&mut record)?;
-        if marks & !(EIGHT_BIT | DSN_FOLLOWS) != 0 {
+        if marks & !(EIGHT_BIT | DSN_FOLLOWS | SMTPUTF8) != 0 {
             return Err(A::Error::custom("a mark of an envelope that is none"));
         }
         let dsn = if marks & DSN_FOLLOWS == 0 {
@@ -135,6 +140,7 @@ impl<'de> Visitor<'de> for Reader {
             recipients,
             arrival,
             eight_bit: marks & EIGHT_BIT != 0,
+            smtputf8: marks & SMTPUTF8 != 0,
             dsn,
         })
     }
@@ -184,6 +190,7 @@ mod tests {
             let octets = postcard::to_stdvec(&before).unwrap();
             let envelope: Envelope = postcard::from_bytes(&octets).unwrap();
             assert_eq!((envelope.eight_bit, &envelope.dsn), (eight_bit, &None));
+            assert!(!envelope.smtputf8);
             assert_eq!(postcard::to_stdvec(&envelope).unwrap(), octets);
         }
     }
@@ -205,6 +212,7 @@ mod tests {
             recipients: vec![Recipient::direct(asked.clone())],
             arrival: Time::from_secs(7),
             eight_bit: true,
+            smtputf8: true,
             dsn: Some(Box::new(dsn)),
         };
         let octets = postcard::to_stdvec(&(&envelope, 9u8)).unwrap();
@@ -216,7 +224,7 @@ mod tests {
             ..envelope
         };
         let mut octets = postcard::to_stdvec(&nothing).unwrap();
-        *octets.last_mut().unwrap() = 4;
+        *octets.last_mut().unwrap() = 8;
         assert!(postcard::from_bytes::<Envelope>(&octets).is_err());
     }
 }

@@ -15,13 +15,14 @@ pub mod seven_bit;
 pub mod status;
 pub mod time;
 pub mod trace;
+mod utf8_address;
 
 pub use completion::{Completed, Completion};
 pub use destination::{Destination, LmtpSocket, Route, Scheme};
 pub use dsn_request::{DsnRequest, Envid, Notify, OriginalRecipient, RecipientRequest, Ret};
 pub use envelope::{Envelope, Recipient};
 pub use outcome::{Cause, Detail, Ending, Host, Outcome, RemoteReply};
-pub use path::{Domain, ForwardPath, LocalPart, Mailbox, PathError, ReversePath};
+pub use path::{Domain, ForwardPath, LocalPart, Mailbox, PathError, ReversePath, folded};
 pub use queue_id::QueueId;
 pub use reply::{Public, Reply};
 pub use status::{Class, Status};

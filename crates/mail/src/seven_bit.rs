@@ -45,6 +45,13 @@ pub const FIELD_OCTETS: usize = 64 * 1024;
 /// and a few.
 const HEAD_OCTETS: usize = 1000;
 
+/// Puts octets behind `out` in base64, in lines, with a CRLF at the end.
+pub(crate) fn put_base64(octets: &[u8], out: &mut Vec<u8>) {
+    let mut encoder = encode::Base64::default();
+    encoder.put(octets, out);
+    encoder.end(false, out);
+}
+
 /// Puts octets behind `out`, with a `?` for each that is above 127.
 fn put_ascii(octets: &[u8], out: &mut Vec<u8>) {
     if octets.is_ascii() {

@@ -22,6 +22,8 @@ pub struct Received {
     pub extended: bool,
     /// Whether it came under TLS, RFC 3848.
     pub secure: bool,
+    /// Whether the client said SMTPUTF8, RFC 6531 §3.7.3.
+    pub smtputf8: bool,
     /// The mailbox of who was logged in. It is not written, and neither is the client then. Boxed, for most have none.
     pub login: Option<Box<Mailbox>>,
 }
@@ -52,14 +54,19 @@ impl Received {
         )
     }
 
-    /// The protocol's word, RFC 3848. It has none for TLS or a login without EHLO, and there is no login without.
+    /// The protocol's word, RFC 3848 and RFC 6531 §4.3. It has none for TLS or a login without EHLO, and there is no login
+    /// without.
     fn with(&self) -> &'static str {
-        match (self.extended, self.secure, self.login.is_some()) {
-            (false, _, _) => "SMTP",
-            (true, false, false) => "ESMTP",
-            (true, false, true) => "ESMTPA",
-            (true, true, false) => "ESMTPS",
-            (true, true, true) => "ESMTPSA",
+        match (self.smtputf8, self.secure, self.login.is_some()) {
+            _ if !self.extended => "SMTP",
+            (false, false, false) => "ESMTP",
+            (false, false, true) => "ESMTPA",
+            (false, true, false) => "ESMTPS",
+            (false, true, true) => "ESMTPSA",
+            (true, false, false) => "UTF8SMTP",
+            (true, false, true) => "UTF8SMTPA",
+            (true, true, false) => "UTF8SMTPS",
+            (true, true, true) => "UTF8SMTPSA",
         }
     }
 }
@@ -84,15 +91,19 @@ mod tests {
 
     /// The field of one who says `c.test\r\nX: y`.
     fn field(extended: bool, secure: bool, login: Option<&str>) -> String {
-        let received = Received {
+        received(extended, secure, login).field(QueueId::from_u64(1), Time::from_secs(0))
+    }
+
+    fn received(extended: bool, secure: bool, login: Option<&str>) -> Received {
+        Received {
             hello: "c.test\r\nX: y".into(),
             peer: "192.0.2.1".parse().unwrap(),
             by: "mx.test".into(),
             extended,
             secure,
+            smtputf8: false,
             login: login.map(|mailbox| Box::new(Mailbox::parse(mailbox).unwrap())),
-        };
-        received.field(QueueId::from_u64(1), Time::from_secs(0))
+        }
     }
 
     #[test]
@@ -125,6 +136,10 @@ mod tests {
         ] {
             let field = field(extended, secure, login);
             assert!(field.contains(&format!(" with {word} id ")), "{field}");
+            let mut beyond = received(extended, secure, login);
+            beyond.smtputf8 = true;
+            let word = word.replace("ESMTP", "UTF8SMTP");
+            assert_eq!(beyond.with(), word);
         }
     }
 }

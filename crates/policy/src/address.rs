@@ -49,9 +49,9 @@ enum Found<'a> {
     Nobody,
 }
 
-/// The name as it is compared: in lower case.
+/// The name as it is compared: see [`mail::folded`].
 pub fn fold(name: &LocalPart) -> String {
-    name.as_str().to_ascii_lowercase()
+    name.folded()
 }
 
 /// The name before the first separator, where there is one and something stands before it.
@@ -172,7 +172,7 @@ impl Parameters {
 }
 
 impl DomainRule {
-    /// Whether a user or an alias has this name, in lower case.
+    /// Whether a user or an alias has this name, folded.
     pub(crate) fn has_name(&self, name: &str) -> bool {
         self.aliases.contains_key(name) || self.has_user(name)
     }

@@ -20,7 +20,7 @@ pub use parameters::{
     Alias, Deliver, DomainRule, Origin, Parameters, RelayFrom, SmartHost, Target, Users,
 };
 pub use route::{MxOrder, Onward, Ourselves, Tls, USER_OCTETS, can_be_a_user, mx_order};
-pub use sender::{Grant, Grants, Senders, folded};
+pub use sender::{Grant, Grants, Senders};
 pub use transaction::EXPANDED_MAX;
 
 use mail::{ForwardPath, Mailbox};

@@ -83,7 +83,9 @@ fn maildir(template: &str, domain: &Domain, user: &str) -> Route {
         !name.is_empty()
             && name.len() <= FOLDER_OCTETS
             && !name.starts_with('.')
-            && name.bytes().all(|b| (b'!'..=b'~').contains(&b))
+            && name
+                .chars()
+                .all(|c| c.is_ascii_graphic() || (!c.is_ascii() && !c.is_whitespace()))
             && !name.contains(['/', '\\', '{', '}', ':'])
     };
     match domain.name() {
@@ -220,9 +222,23 @@ mod tests {
             to("ann"),
             Route::To(Destination::Maildir("/m/us.example/ann".into()))
         );
+        assert_eq!(
+            to("jörg"),
+            Route::To(Destination::Maildir("/m/us.example/jörg".into()))
+        );
         let long = "a".repeat(FOLDER_OCTETS + 1);
         for bad in [
-            "", ".", "..", ".ann", "a/b", "../x", "a\0b", "a b", "{domain}", &long,
+            "",
+            ".",
+            "..",
+            ".ann",
+            "a/b",
+            "../x",
+            "a\0b",
+            "a b",
+            "ö\u{a0}b",
+            "{domain}",
+            &long,
         ] {
             assert!(matches!(to(bad), Route::Nowhere(..)), "{bad}");
         }

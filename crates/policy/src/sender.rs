@@ -6,7 +6,7 @@
 use crate::address::{Expansion, fold, without_detail};
 use crate::parameters::Parameters;
 use crate::{Origin, Rule};
-use mail::{Domain, LocalPart, Mailbox, ReversePath};
+use mail::{Domain, Mailbox, ReversePath};
 use std::collections::BTreeMap;
 
 /// What a login may say besides his own addresses.
@@ -33,25 +33,15 @@ pub struct Grants {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Senders(BTreeMap<Mailbox, Grants>);
 
-/// A mailbox in the case in which logins are compared: two that differ in the case of letters alone are one.
-pub fn folded(login: &Mailbox) -> Mailbox {
-    let local_part = LocalPart::from_meant(&fold(&login.local_part));
-    Mailbox {
-        // Octets that are a local-part are one in lower case.
-        local_part: local_part.unwrap_or_else(|_| login.local_part.clone()),
-        domain: login.domain.clone(),
-    }
-}
-
 impl Senders {
     /// Notes what a login is granted; whether he has not been there before, in any case of letters.
     pub fn add(&mut self, login: &Mailbox, grants: Grants) -> bool {
-        self.0.insert(folded(login), grants).is_none()
+        self.0.insert(login.folded(), grants).is_none()
     }
 
     /// What a login is granted, if anything.
     pub fn of(&self, login: &Mailbox) -> Option<&Grants> {
-        self.0.get(&folded(login))
+        self.0.get(&login.folded())
     }
 
     /// Where the first stands; the key without a line where there is none.

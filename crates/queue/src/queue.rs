@@ -211,6 +211,8 @@ pub enum Output {
         recipients: Vec<(u32, Mailbox)>,
         /// Whether content has octets above 127.
         eight_bit: bool,
+        /// Whether its sender said SMTPUTF8.
+        smtputf8: bool,
         /// What the next hop is asked of reports, by the mailboxes of `recipients`.
         dsn: Option<Box<DsnRequest>>,
     },

@@ -110,6 +110,7 @@ fn message(number: u64) -> Entry {
             }],
             arrival: Time::from_secs(number),
             eight_bit: false,
+            smtputf8: false,
             dsn: None,
         },
         trace: Arc::from(format!(

@@ -137,7 +137,7 @@ impl Passwords {
     ///
     /// A password that is empty, has a NUL (RFC 4616 §2) or is longer than [`PASSWORD_OCTETS`] is nobody's.
     pub fn check(&self, user: &str, password: &[u8], memory: &mut Memory) -> Checked {
-        let name = Mailbox::parse(user).ok().as_ref().map(policy::folded);
+        let name = Mailbox::parse(user).ok().as_ref().map(Mailbox::folded);
         let login = name.as_ref().and_then(|name| self.logins.get(name));
         // Done for everybody, so that it tells nothing.
         let chosen = match &name {

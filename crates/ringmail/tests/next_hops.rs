@@ -162,6 +162,7 @@ fn sent(world: World, destination: Destination) -> Came {
             recipients: vec![(0, Mailbox::parse("x@them.test").unwrap())],
             trace: "".into(),
             eight_bit: true,
+            smtputf8: false,
             dsn: None,
             again: false,
             body_octets: None,

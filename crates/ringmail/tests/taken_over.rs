@@ -151,6 +151,7 @@ impl Smtpd {
             recipients: recipients.to_vec(),
             arrival: Time::from_micros(1),
             eight_bit: false,
+            smtputf8: false,
             dsn: None,
         };
         self.keep_as(peer, envelope, seal, body).await
@@ -172,6 +173,7 @@ impl Smtpd {
                 by: "mx.home.test".into(),
                 extended: true,
                 secure: false,
+                smtputf8: false,
                 login: None,
             },
             seal,
@@ -247,6 +249,7 @@ fn what_is_asked_of_reports_is_kept_of_whom_it_is_offered_to_and_of_nobody_else(
                 recipients,
                 arrival: Time::from_micros(1),
                 eight_bit: false,
+                smtputf8: false,
                 dsn: Some(Box::new(dsn)),
             };
             let answer = if kept { "kept" } else { "refused" };

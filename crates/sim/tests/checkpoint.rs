@@ -35,6 +35,7 @@ fn accepted(number: u64, content: Content) -> Entry {
             }],
             arrival: Time::from_secs(1),
             eight_bit: false,
+            smtputf8: false,
             dsn: None,
         },
         trace: "Received: x\r\n".into(),

@@ -43,6 +43,7 @@ fn sized(number: u64, octets: usize) -> Entry {
             }],
             arrival: Time::from_secs(1),
             eight_bit: false,
+            smtputf8: false,
             dsn: None,
         },
         trace: "Received: x\r\n".into(),

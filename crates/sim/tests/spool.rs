@@ -122,6 +122,7 @@ impl World {
             recipients,
             arrival: Time::from_secs(1),
             eight_bit: false,
+            smtputf8: false,
             dsn: None,
         };
         self.contents.insert(queue_id, octets.clone());

@@ -73,6 +73,8 @@ pub struct Message {
     pub octets: u64,
     /// Whether content has octets above 127.
     pub eight_bit: bool,
+    /// Whether its sender said SMTPUTF8: that is handed on to a server that takes it (RFC 6531 §3.4).
+    pub smtputf8: bool,
     /// What its sender asks of reports, by the mailboxes of `forward_paths`: said to a server that takes it (RFC 3461).
     pub dsn: Option<Box<DsnRequest>>,
 }
@@ -81,6 +83,12 @@ impl Message {
     /// Whether a server that offers these takes the content as it is.
     fn is_fit_for(&self, offered: &[Extension]) -> bool {
         !self.eight_bit || offered.contains(&Extension::EightBitMime)
+    }
+
+    /// Whether it cannot be sent to a server that takes no more than ASCII (RFC 6531 §3.2): one of its addresses is beyond
+    /// that. Its header section alone does not count: docs/adr/0041.
+    fn needs_smtputf8(&self) -> bool {
+        !self.reverse_path.is_ascii() || !self.forward_paths.iter().all(Mailbox::is_ascii)
     }
 }
 
@@ -151,6 +159,13 @@ const TOO_LARGE: Cause = ours(
     3,
     4,
     "the message is larger than the next hop takes",
+);
+
+const BEYOND_ASCII: Cause = ours(
+    Class::Permanent,
+    6,
+    7,
+    "the next hop takes no addresses beyond ASCII, and this message has one",
 );
 
 const fn ours(class: Class, subject: u16, detail: u16, text: &'static str) -> Cause {
@@ -251,16 +266,25 @@ impl Session {
                 .push_back(Output::Outcomes(vec![failed; count]));
             return self.rest(now);
         }
-        self.attempt = Some(Attempt {
-            message,
-            outcomes: vec![None; count],
-            accepted: Vec::new(),
-            refused: false,
-        });
+        let attempt = Attempt::new(message, self.takes_smtputf8());
+        let undecided = |place: &usize| attempt.outcomes[*place].is_none();
+        let recipients: Vec<Awaited> = (0..count).filter(undecided).map(Awaited::Rcpt).collect();
+        let hopeless = recipients.is_empty();
+        self.attempt = Some(attempt);
+        if hopeless {
+            self.finish();
+            return self.rest(now);
+        }
         self.unsent.push_back(Awaited::Mail);
-        self.unsent.extend((0..count).map(Awaited::Rcpt));
+        self.unsent.extend(recipients);
         self.unsent.push_back(Awaited::Data);
         self.write_commands(now);
+    }
+
+    /// Whether the server takes addresses beyond ASCII. Who offers that has to take octets above 127 too (RFC 6531 §3.1 (8)).
+    fn takes_smtputf8(&self) -> bool {
+        let offers = |extension| self.offered.contains(&extension);
+        offers(Extension::SmtpUtf8) && offers(Extension::EightBitMime)
     }
 
     /// Takes note that all content is with the kernel. Of a session that ended meanwhile it changes nothing.
@@ -461,7 +485,7 @@ impl Session {
         match awaited {
             Awaited::Mail if code / 100 != 2 => {
                 attempt.refused = true;
-                attempt.outcomes.fill(Some(refused(reply)));
+                attempt.decide_rest(&refused(reply));
             }
             Awaited::Rcpt(place) if !attempt.refused => {
                 if code / 100 == 2 {

@@ -32,6 +32,8 @@ pub enum Command<'a> {
         /// What is asked of the reports on it: `NOTIFY=` and `ORCPT=`, RFC 3461 §4. Whether it was offered is the session's to
         /// say.
         request: RecipientRequest,
+        /// Whether all of it was written in ASCII. Else it may stand in a transaction with `SMTPUTF8` only.
+        is_ascii: bool,
     },
     /// `DATA`
     Data,
@@ -72,6 +74,8 @@ pub struct MailParameters {
     pub size_octets: Option<u64>,
     /// `BODY=`: RFC 6152 §2.
     pub body: Option<Body>,
+    /// Whether `SMTPUTF8` was said: RFC 6531 §3.4.
+    pub smtputf8: bool,
     /// Whether `AUTH=` was said, RFC 4954 §5. Its value is read and not believed.
     pub auth: bool,
     /// `RET=`: RFC 3461 §4.3. Whether it was offered is the session's to say, and so of the next.
@@ -97,7 +101,8 @@ pub enum CommandError {
     /// A request of HTTP or a protocol like it: a browser was led here, and the lines behind it may be commands that
     /// somebody else wrote.
     Foreign,
-    /// The line has an octet that no command line has: a control character, or one above 126.
+    /// The line has an octet that no command line has: a control character, one above 126 in a command that names no mailbox,
+    /// or there what is no UTF-8.
     Octets,
     /// BDAT with a size that cannot be read: nobody knows where the octets behind it end.
     Chunk,
@@ -107,6 +112,8 @@ pub enum CommandError {
     ReversePath(PathError),
     /// The forward-path is malformed.
     ForwardPath(PathError),
+    /// MAIL has characters beyond ASCII, and does not say `SMTPUTF8`.
+    NotSmtpUtf8,
     /// A parameter that we do not offer: RFC 5321 §4.1.1.11 answers 555.
     UnknownParameter,
     /// A parameter that we offer, with a malformed value or given twice.
@@ -147,13 +154,11 @@ impl<'a> Command<'a> {
     }
 
     fn read(line: &'a [u8]) -> Result<Self, CommandError> {
-        if !line
-            .iter()
-            .all(|b| (b' '..=b'~').contains(b) || *b == b'\t')
-        {
+        let line = std::str::from_utf8(line).map_err(|_| CommandError::Octets)?;
+        let may_stand = |b: u8| (b' '..=b'~').contains(&b) || b == b'\t' || !b.is_ascii();
+        if !line.bytes().all(may_stand) || (!line.is_ascii() && !may_name_a_mailbox(line)) {
             return Err(CommandError::Octets);
         }
-        let line = std::str::from_utf8(line).map_err(|_| CommandError::Octets)?;
         let line = line.trim_end_matches([' ', '\t']);
         let (verb, argument) = match line.split_once(' ') {
             Some((verb, argument)) => (verb, Some(argument.trim_start_matches(' '))),
@@ -205,11 +210,25 @@ impl<'a> Command<'a> {
     }
 }
 
+/// Whether it is a command in which a mailbox can stand, and so characters beyond ASCII (RFC 6531 §3.2, §3.7.4.2).
+fn may_name_a_mailbox(line: &str) -> bool {
+    let verb = line.split(' ').next().unwrap_or_default();
+    ["MAIL", "RCPT", "VRFY", "EXPN"]
+        .iter()
+        .any(|name| verb.eq_ignore_ascii_case(name))
+}
+
 /// A domain or an address literal. Names that are no domain are common and harmless (RFC 5321 §4.1.4:
 /// mail is not refused for them), but blanks and brackets would corrupt our Received field.
 fn name_of_client(argument: Option<&str>) -> Result<&str, CommandError> {
     let name = argument.ok_or(CommandError::Argument)?;
     let word = |b: u8| b.is_ascii_alphanumeric() || b"-._:".contains(&b);
+    //= https://www.rfc-editor.org/rfc/rfc6531#section-3.7.1
+    //# MUST send only ASCII (LDH label or A-label [RFC5890]) domains in the
+    //# EHLO command.
+    if !name.is_ascii() {
+        return Err(CommandError::Octets);
+    }
     if Domain::parse(name).is_ok() || (name.len() <= 255 && name.bytes().all(word)) {
         Ok(name)
     } else {
@@ -227,8 +246,8 @@ fn after_keyword<'a>(argument: &'a str, keyword: &str) -> Result<&'a str, Comman
     }
 }
 
-fn mail(argument: &str) -> Result<Command<'_>, CommandError> {
-    let argument = after_keyword(argument, "FROM:")?;
+fn mail(written: &str) -> Result<Command<'_>, CommandError> {
+    let argument = after_keyword(written, "FROM:")?;
     let (inner, rest) = split_brackets(argument).map_err(CommandError::ReversePath)?;
     let reverse_path = ReversePath::parse(inner).map_err(CommandError::ReversePath)?;
     let mut parameters = MailParameters::default();
@@ -238,6 +257,14 @@ fn mail(argument: &str) -> Result<Command<'_>, CommandError> {
             set_once(&mut parameters.size_octets, value.and_then(size))?;
         } else if keyword.eq_ignore_ascii_case("BODY") {
             set_once(&mut parameters.body, value.and_then(body))?;
+        } else if keyword.eq_ignore_ascii_case("SMTPUTF8") {
+            //= https://www.rfc-editor.org/rfc/rfc6531#section-3.4
+            //# If this parameter is
+            //# provided, it MUST not accept a value.
+            if parameters.smtputf8 || value.is_some() {
+                return Err(CommandError::Parameter);
+            }
+            parameters.smtputf8 = true;
         } else if keyword.eq_ignore_ascii_case("AUTH") {
             if parameters.auth || !value.is_some_and(auth::is_submitter) {
                 return Err(CommandError::AuthParameter);
@@ -251,14 +278,17 @@ fn mail(argument: &str) -> Result<Command<'_>, CommandError> {
             return Err(CommandError::UnknownParameter);
         }
     }
+    if !written.is_ascii() && !parameters.smtputf8 {
+        return Err(CommandError::NotSmtpUtf8);
+    }
     Ok(Command::Mail {
         reverse_path,
         parameters,
     })
 }
 
-fn rcpt(argument: &str) -> Result<Command<'_>, CommandError> {
-    let argument = after_keyword(argument, "TO:")?;
+fn rcpt(written: &str) -> Result<Command<'_>, CommandError> {
+    let argument = after_keyword(written, "TO:")?;
     let (inner, rest) = split_brackets(argument).map_err(CommandError::ForwardPath)?;
     let forward_path = ForwardPath::parse(inner).map_err(CommandError::ForwardPath)?;
     let mut request = RecipientRequest::default();
@@ -276,6 +306,7 @@ fn rcpt(argument: &str) -> Result<Command<'_>, CommandError> {
     Ok(Command::Rcpt {
         forward_path,
         request,
+        is_ascii: written.is_ascii(),
     })
 }
 
@@ -353,7 +384,8 @@ fn split_parameters(rest: &str) -> Result<impl Iterator<Item = Parameter<'_>>, C
                 .next()
                 .is_some_and(|b| b.is_ascii_alphanumeric());
         let value_ok = value.is_none_or(|v| {
-            !v.is_empty() && v.bytes().all(|b| (b'!'..=b'~').contains(&b) && b != b'=')
+            let may_stand = |b: u8| (b'!'..=b'~').contains(&b) || !b.is_ascii();
+            !v.is_empty() && v.bytes().all(|b| may_stand(b) && b != b'=')
         });
         if keyword_ok && value_ok {
             Ok((keyword, value))
@@ -409,6 +441,7 @@ mod tests {
             Ok(Command::Rcpt {
                 forward_path: ForwardPath::Postmaster,
                 request: RecipientRequest::default(),
+                is_ascii: true,
             })
         );
     }
@@ -467,7 +500,9 @@ mod tests {
             ("MAIL FROM:<a@b.c> ENVID=+", DsnParameter),
             ("MAIL FROM:<a@b.c> ENVID=x ENVID=x", DsnParameter),
             ("RCPT TO:<a\u{0}Tb@c.d>", Octets),
-            ("MAIL FROM:<\u{e9}@c.d>", Octets),
+            ("MAIL FROM:<\u{e9}@c.d>", NotSmtpUtf8),
+            ("MAIL FROM:<a@b.c> SMTPUTF8=1", Parameter),
+            ("NOOP \u{e9}", Octets),
             ("NOOP \r", Octets),
         ] {
             assert_eq!(parse(line).map(|_| ()), Err(why), "{line}");

@@ -19,16 +19,19 @@ pub enum Extension {
     Pipelining,
     /// RFC 1870.
     Size,
+    /// RFC 6531.
+    SmtpUtf8,
     /// RFC 3207.
     StartTls,
 }
 
 impl Extension {
     /// All of them, in the order that a server offers them.
-    pub const ALL: [Extension; 9] = [
+    pub const ALL: [Extension; 10] = [
         Extension::Pipelining,
         Extension::Size,
         Extension::EightBitMime,
+        Extension::SmtpUtf8,
         Extension::EnhancedStatusCodes,
         Extension::Chunking,
         Extension::Dsn,
@@ -48,6 +51,7 @@ impl Extension {
             Extension::Help => "HELP",
             Extension::Pipelining => "PIPELINING",
             Extension::Size => "SIZE",
+            Extension::SmtpUtf8 => "SMTPUTF8",
             Extension::StartTls => "STARTTLS",
         }
     }
@@ -203,7 +207,7 @@ mod tests {
         offer.write(&mut said);
         assert_eq!(
             String::from_utf8(said).unwrap(),
-            "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 10\r\n250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n\
+            "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 10\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n\
              250-CHUNKING\r\n250-DSN\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 HELP\r\n"
         );
         for (line, listed_by) in [

@@ -426,7 +426,8 @@ impl Session {
             Command::Rcpt {
                 forward_path,
                 request,
-            } => self.rcpt(forward_path, request),
+                is_ascii,
+            } => self.rcpt(forward_path, request, is_ascii),
             Command::Data => self.data(),
             Command::Bdat { size_octets, last } => self.bdat(size_octets, last),
             Command::Rset => {
@@ -508,13 +509,16 @@ impl Session {
             .is_some_and(|t| t.recipients.len() < self.parameters.recipients_max)
     }
 
-    fn rcpt(&mut self, forward_path: ForwardPath, request: RecipientRequest) {
+    fn rcpt(&mut self, forward_path: ForwardPath, request: RecipientRequest, is_ascii: bool) {
         if !request.is_empty() && !self.parameters.dsn {
             return self.fault(replies::BAD_PARAMETER);
         }
         let State::Open(transaction) = &mut self.state else {
             return self.fault(self.out_of_order());
         };
+        if !is_ascii && !transaction.parameters.smtputf8 {
+            return self.fault(replies::RECIPIENT_BEYOND_ASCII);
+        }
         if transaction.recipients.len() >= self.parameters.recipients_max {
             return self.say(replies::TOO_MANY_RECIPIENTS);
         }
@@ -575,6 +579,7 @@ impl Session {
             | CommandError::DsnParameter => replies::BAD_ARGUMENT,
             CommandError::ReversePath(_) => replies::BAD_REVERSE_PATH,
             CommandError::ForwardPath(_) => replies::BAD_FORWARD_PATH,
+            CommandError::NotSmtpUtf8 => replies::SENDER_BEYOND_ASCII,
             CommandError::UnknownParameter => replies::BAD_PARAMETER,
         }
     }

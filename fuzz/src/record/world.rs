@@ -156,6 +156,7 @@ impl World {
             recipients,
             arrival: Time::from_secs(self.next),
             eight_bit: fill > 127,
+            smtputf8: false,
             dsn: None,
         };
         let accepted = Accepted {

@@ -166,7 +166,7 @@ impl Base64 {
         self.line_end = piece.ends;
     }
 
-    fn end(mut self, before_delimiter: bool, out: &mut Vec<u8>) {
+    pub fn end(mut self, before_delimiter: bool, out: &mut Vec<u8>) {
         if self.line_end && !before_delimiter {
             self.put(b"\r\n", out);
         }
@@ -177,7 +177,7 @@ impl Base64 {
         self.columns.end(out);
     }
 
-    fn put(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+    pub fn put(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         for octet in octets {
             if let [first, second] = self.waiting[..] {
                 self.waiting.clear();

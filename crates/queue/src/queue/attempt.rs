@@ -90,6 +90,7 @@ impl<R: Router> Queue<R> {
                 reverse_path: envelope.reverse_path.clone(),
                 recipients: group.numbers.iter().map(mailbox).collect(),
                 eight_bit: envelope.eight_bit,
+                smtputf8: envelope.smtputf8,
                 dsn: request::onward(envelope, &group.numbers),
             });
         }

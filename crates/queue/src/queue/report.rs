@@ -47,6 +47,7 @@ struct Told<'a> {
     arrival: Time,
     envid: Option<Envid>,
     returned: Returned<'a>,
+    smtputf8: bool,
 }
 
 impl<'a> Told<'a> {
@@ -56,6 +57,7 @@ impl<'a> Told<'a> {
             arrival: envelope.arrival,
             envid: envelope.dsn.as_ref().and_then(|dsn| dsn.envid.clone()),
             returned,
+            smtputf8: envelope.smtputf8,
         }
     }
 }
@@ -203,9 +205,8 @@ impl<R: Router> Queue<R> {
         if recipients.is_empty() {
             return Vec::new();
         }
-        let (Returned::Header(octets) | Returned::Whole(octets)) = told.returned;
         let most = usize::try_from(BODY_OCTETS).unwrap_or(usize::MAX);
-        let most = most.saturating_sub(FRAME_OCTETS + octets.len());
+        let most = most.saturating_sub(FRAME_OCTETS + told.returned.octets());
         let (mut reports, mut rest) = (Vec::new(), &told.recipients[..]);
         while !rest.is_empty() {
             let mut octets = 0;
@@ -244,6 +245,7 @@ impl<R: Router> Queue<R> {
             foreign,
             recipients: part,
             returned: told.returned,
+            smtputf8: told.smtputf8,
         }
         .content();
         let eight_bit = !content.is_ascii();
@@ -254,6 +256,7 @@ impl<R: Router> Queue<R> {
                 recipients,
                 arrival: now,
                 eight_bit,
+                smtputf8: !to.is_ascii(),
                 dsn: None,
             },
             trace: Arc::from(""),

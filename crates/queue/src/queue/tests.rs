@@ -215,6 +215,7 @@ fn message(random: &mut Random, now: Time) -> NewMessage {
         recipients,
         arrival: now,
         eight_bit: false,
+        smtputf8: false,
         dsn: None,
     };
     NewMessage {
@@ -426,6 +427,7 @@ fn accept(queue: &mut Queue<Everywhere>, reverse_path: &str, recipients: &[&str]
         recipients: recipients.collect(),
         arrival: now,
         eight_bit: false,
+        smtputf8: false,
         dsn: None,
     };
     let content = Content::Inline(Arc::from(&b"x\r\n"[..]));

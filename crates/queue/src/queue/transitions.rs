@@ -54,6 +54,7 @@ impl Desk {
                 recipients: vec![recipient(0), recipient(1)],
                 arrival: NOW,
                 eight_bit: false,
+                smtputf8: false,
                 dsn: None,
             },
             received: None,

@@ -106,14 +106,15 @@ fn talk(
         reverse_path,
         forward_paths: forward_paths.to_vec(),
         octets: content.len() as u64,
-        eight_bit: false,
+        eight_bit: !content.is_ascii(),
+        smtputf8: false,
         dsn: None,
     });
     let (mut input, mut code) = (Vec::new(), TEMPORARY);
     loop {
         while let Some(output) = session.poll() {
             match output {
-                // All of it is ASCII.
+                // It is ASCII, or an address is not, and whoever takes that takes eight bits.
                 Output::Content | Output::SevenBitContent => {
                     let mut stuffing = Stuffing::default();
                     stuffing.write(content.as_bytes(), session.wire());

@@ -105,7 +105,7 @@ pub fn file_of(config: &Config) -> PathBuf {
 
 fn mailbox(text: &str) -> Result<Mailbox, String> {
     let name = Mailbox::parse(text);
-    let name = name.map(|name| policy::folded(&name));
+    let name = name.map(|name| name.folded());
     name.map_err(|why| format!("a whole mailbox such as ann@example.org: {why}"))
 }
 

@@ -39,7 +39,7 @@ pub(super) fn take(
 ) -> Aliases {
     let mut aliases = Aliases::new();
     for (name, value) in read::in_order(table) {
-        let key = name.get_ref().to_ascii_lowercase();
+        let key = mail::folded(name.get_ref()).into_owned();
         let bad = format!("`{}` is not an alias's name", name.get_ref());
         if key.contains('@') || LocalPart::from_meant(&key).is_err() {
             reader.malformed.insert(format!("{section}:names"));
@@ -51,9 +51,11 @@ pub(super) fn take(
             continue;
         }
         if LocalPart::from_meant(&key).is_err() {
-            reader
-                .errors
-                .add(name.span(), bad, "1 to 255 printable ASCII characters");
+            reader.errors.add(
+                name.span(),
+                bad,
+                "1 to 255 octets of characters that can be shown",
+            );
             continue;
         }
         let path = format!("{section}.{}", shown_key(&key));
@@ -112,7 +114,6 @@ pub(super) fn target(written: &Text, errors: &mut Errors) -> Option<Target> {
     };
     let why = match parsed {
         Ok(target) => return Some(target),
-        Err(PathError::LocalPart) if !text.is_ascii() => "addresses are ASCII until SMTPUTF8 comes",
         Err(PathError::LocalPart) => "what stands before the @ is malformed",
         Err(PathError::Domain) => "what stands behind the @ is no domain name",
         Err(PathError::Literal) => "malformed address literal",

@@ -263,10 +263,10 @@ fn users(reader: &mut Reader, row: &OptionRow, value: &Value<'_>, places: &mut P
             reader.errors.add(span, bad, "leave out @ and what follows");
             continue;
         }
-        let Ok(name) = LocalPart::from_meant(&text.to_ascii_lowercase()) else {
+        let Ok(name) = LocalPart::from_meant(&mail::folded(&text)) else {
             reader
                 .errors
-                .add(span, bad, "1 to 255 printable ASCII characters");
+                .add(span, bad, "1 to 255 octets of characters that can be shown");
             continue;
         };
         let name: Box<str> = name.as_str().into();

@@ -413,10 +413,7 @@ impl<'p> Wrong<'p> {
             // It may end at a user who could not be read.
             Fault::Circle(circle) if circle.iter().any(|m| self.unread.contains(&m.domain)) => {}
             Fault::Circle(circle) => {
-                let circle: Vec<String> = circle
-                    .iter()
-                    .map(|m| m.to_string().to_ascii_lowercase())
-                    .collect();
+                let circle: Vec<String> = circle.iter().map(|m| m.folded().to_string()).collect();
                 let mut members = circle.clone();
                 members.sort();
                 // An alias that leads into a circle is not in it, and the circle is said once.

@@ -111,11 +111,9 @@ pub(super) fn domain_name(text: &str) -> Result<Domain, String> {
     if text.contains('@') {
         return Err("leave out @ and what stands before it".into());
     }
-    if !text.is_ascii() {
-        return Err("write it in its ASCII form, xn--…".into());
-    }
     Domain::parse_name(text).map_err(|why| match why {
         PathError::TooLong => "longer than a domain name may be (RFC 1035 §2.3.4)".into(),
+        _ if !text.is_ascii() => "no domain can be registered under this name (RFC 5890)".into(),
         _ => "letters, digits and hyphens, in parts with dots between them".into(),
     })
 }

@@ -90,7 +90,7 @@ impl Dns {
             .answers()
             .iter()
             .filter_map(|record| match &record.data {
-                RData::MX(mx) => Some((mx.preference, mx.exchange.to_utf8().into())),
+                RData::MX(mx) => Some((mx.preference, mx.exchange.to_ascii().into())),
                 _ => None,
             });
         Ok(records.collect())

@@ -20,6 +20,8 @@ pub struct Attempt {
     pub trace: Box<str>,
     /// Whether content has octets above 127.
     pub eight_bit: bool,
+    /// Whether its sender said SMTPUTF8.
+    pub smtputf8: bool,
     /// What the next hop is asked of reports, by the mailboxes of `recipients`.
     pub dsn: Option<Box<DsnRequest>>,
     /// An earlier attempt may have delivered it without our knowing: look before delivering.

@@ -3,7 +3,6 @@
 use super::kind::{Hash, Kind};
 use super::mistake::Wrong;
 use mail::Mailbox;
-use policy::folded;
 
 /// What a line says.
 pub enum Line {
@@ -49,7 +48,7 @@ impl Line {
         let Some((name, rest)) = part(octets)? else {
             return Ok(Line::Nothing);
         };
-        let name = folded(&Mailbox::parse(name).map_err(Wrong::Name)?);
+        let name = Mailbox::parse(name).map_err(Wrong::Name)?.folded();
         let (disabled, rest) = match rest.strip_prefix(DISABLED) {
             Some(rest) => (true, rest),
             None if rest == NO_PASSWORD => (true, ""),
@@ -73,7 +72,7 @@ impl Line {
     /// Whose line this is, whatever stands behind the name.
     pub fn name(octets: &[u8]) -> Option<Mailbox> {
         let (name, _) = part(octets).ok()??;
-        Mailbox::parse(name).ok().as_ref().map(folded)
+        Mailbox::parse(name).ok().as_ref().map(Mailbox::folded)
     }
 }
 

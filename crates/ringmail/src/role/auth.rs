@@ -189,7 +189,7 @@ impl Auth {
         let checked = found.await.map_err(|_| Why::Busy)?;
         let (now, mut failures) = (Instant::now(), self.failures.borrow_mut());
         // One name in whatever case, here too.
-        let user = user.to_ascii_lowercase();
+        let user = mail::folded(user).into_owned();
         let why = match checked {
             passwords::Checked::Right(login) => Ok(login),
             passwords::Checked::Wrong => Err(Why::Wrong),

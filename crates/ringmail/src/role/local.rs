@@ -215,6 +215,7 @@ async fn by_lmtp(
                 forward_paths,
                 octets: source.octets(),
                 eight_bit: attempt.eight_bit,
+                smtputf8: attempt.smtputf8,
                 dsn: attempt.dsn,
             };
             let went = connection.deliver(message, &source).await;

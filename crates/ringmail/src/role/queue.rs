@@ -469,6 +469,7 @@ impl Desk {
                     reverse_path,
                     recipients,
                     eight_bit,
+                    smtputf8,
                     dsn,
                 } => {
                     let record = Attempt {
@@ -479,6 +480,7 @@ impl Desk {
                         recipients,
                         trace: "".into(),
                         eight_bit,
+                        smtputf8,
                         dsn,
                         again: !self.certain.contains(&queue_id),
                         body_octets: None,

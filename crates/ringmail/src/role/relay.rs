@@ -166,6 +166,7 @@ async fn attempt(
             forward_paths,
             octets: source.octets(),
             eight_bit: attempt.eight_bit,
+            smtputf8: attempt.smtputf8,
             dsn: attempt.dsn,
         },
         source,

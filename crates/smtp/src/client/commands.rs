@@ -46,6 +46,7 @@ impl Session {
 
     fn write_command(&mut self, command: Awaited) {
         use std::io::Write as _;
+        let takes_smtputf8 = self.takes_smtputf8();
         let hostname = &self.parameters.hostname;
         let wire = &mut self.wire;
         let message = self.attempt.as_ref().map(|a| &a.message);
@@ -65,6 +66,13 @@ impl Session {
                 }
                 if message.eight_bit && self.offered.contains(&Extension::EightBitMime) {
                     let _ = write!(wire, " BODY=8BITMIME");
+                }
+                //= https://www.rfc-editor.org/rfc/rfc6531#section-3.4
+                //# If the envelope or message being sent requires the capabilities of
+                //# the SMTPUTF8 extension, the SMTPUTF8-aware SMTP client MUST supply
+                //# the SMTPUTF8 parameter with the MAIL command.
+                if takes_smtputf8 && (message.smtputf8 || message.needs_smtputf8()) {
+                    let _ = write!(wire, " SMTPUTF8");
                 }
                 if let Some(dsn) = message.dsn.as_ref().filter(|_| takes_requests) {
                     write_mail_request(dsn, wire);

@@ -269,6 +269,7 @@ mod tests {
                 forward_paths: vec![Mailbox::parse("x@b.c").unwrap()],
                 octets: 1,
                 eight_bit: false,
+                smtputf8: false,
                 dsn: None,
             };
             session.send(message, NOW);

@@ -1,5 +1,7 @@
 //! The client brain against scripted servers: what each kind of reply means for each recipient.
 
+mod smtputf8;
+
 use super::*;
 use mail::{Envid, Notify, OriginalRecipient, RecipientRequest, Ret};
 
@@ -12,6 +14,7 @@ fn message(recipients: usize) -> Message {
         forward_paths: (0..recipients).map(mailbox).collect(),
         octets: 10,
         eight_bit: true,
+        smtputf8: false,
         dsn: None,
     }
 }
@@ -92,7 +95,8 @@ fn offered(offer: &str) -> Session {
         login: false,
     };
     let mut session = Session::new(parameters, NOW);
-    let script = format!("220 x\r\n250-x\r\n250-PIPELINING\r\n250 {offer}\r\n");
+    let offer = offer.replace(", ", "\r\n250-");
+    let script = format!("220 x\r\n250-x\r\n250-{offer}\r\n250 PIPELINING\r\n");
     session.receive(script.as_bytes(), NOW);
     session.wire().clear();
     session

@@ -198,6 +198,7 @@ impl Desk {
                 forward_paths: vec![mailbox(0), mailbox(1)],
                 octets: 10,
                 eight_bit: false,
+                smtputf8: false,
                 dsn: None,
             }),
         };

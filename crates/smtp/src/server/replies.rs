@@ -96,6 +96,10 @@ pub const BAD_ARGUMENT: Reply = permanent(501, 5, 4, "malformed argument");
 pub const BAD_REVERSE_PATH: Reply = permanent(501, 1, 7, "malformed reverse-path");
 /// A forward-path that is none.
 pub const BAD_FORWARD_PATH: Reply = permanent(501, 1, 3, "malformed forward-path");
+/// A reverse-path beyond ASCII without SMTPUTF8 (RFC 6531 §3.5).
+pub const SENDER_BEYOND_ASCII: Reply = permanent(550, 6, 7, "say SMTPUTF8 for such an address");
+/// A forward-path beyond ASCII in a transaction without SMTPUTF8 (RFC 6531 §3.5).
+pub const RECIPIENT_BEYOND_ASCII: Reply = permanent(553, 6, 7, "say SMTPUTF8 for such an address");
 /// What a client says of itself with AUTH is no base64, or not what the mechanism wants (RFC 4954 §4).
 pub const MALFORMED_LOGIN: Reply = permanent(501, 5, 2, "malformed response");
 /// The client went back on AUTH (RFC 4954 §4).

@@ -3,6 +3,7 @@
 mod chunks;
 mod dsn;
 mod login;
+mod smtputf8;
 
 use super::*;
 use mail::Public;

@@ -136,6 +136,7 @@ fn asking(
         recipients: recipients.to_vec(),
         arrival: now,
         eight_bit: false,
+        smtputf8: false,
         dsn: Some(Box::new(dsn)),
     };
     let message = NewMessage {

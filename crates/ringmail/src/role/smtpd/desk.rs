@@ -411,6 +411,7 @@ impl Desk {
                 recipients,
                 arrival: self.now(),
                 eight_bit: session.content_is_eight_bit(),
+                smtputf8: transaction.parameters.smtputf8,
                 dsn: dsn_request(transaction, &self.settings.policy),
             },
             received: Received {
@@ -419,6 +420,7 @@ impl Desk {
                 by: (*self.settings.hostname).into(),
                 extended: session.hello().is_some_and(|h| h.extended),
                 secure: session.is_secure(),
+                smtputf8: transaction.parameters.smtputf8,
                 login: self.login.as_ref().map(|login| Box::new(login.0.clone())),
             },
             seal,

@@ -68,6 +68,7 @@ fn attempt(number: u64, path: &str) -> Attempt {
         recipients: vec![(0, mailbox("ann@a.test"))],
         trace: "".into(),
         eight_bit: false,
+        smtputf8: false,
         dsn: None,
         again: number.is_multiple_of(2),
         body_octets: None,

@@ -59,6 +59,7 @@ fn accept(token: u64, recipients: Vec<Recipient>, seal: Seal, body: Option<Body>
         recipients,
         arrival: Time::from_micros(1),
         eight_bit: false,
+        smtputf8: false,
         dsn: None,
     };
     let received = Received {
@@ -67,6 +68,7 @@ fn accept(token: u64, recipients: Vec<Recipient>, seal: Seal, body: Option<Body>
         by: "mx.a.test".into(),
         extended: true,
         secure: false,
+        smtputf8: false,
         login: None,
     };
     let message = Box::new(Incoming {

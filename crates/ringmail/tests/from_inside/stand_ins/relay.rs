@@ -158,6 +158,7 @@ fn attempt(number: u64, destination: Destination) -> Attempt {
         recipients: vec![(0, mailbox("ann@far.test"))],
         trace: "".into(),
         eight_bit: false,
+        smtputf8: false,
         dsn: None,
         again: false,
         body_octets: None,

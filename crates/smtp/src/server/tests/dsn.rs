@@ -3,13 +3,13 @@
 use super::*;
 use mail::{Envid, Notify, OriginalRecipient, Ret};
 
-struct Asking {
-    session: Session,
+pub(super) struct Asking {
+    pub session: Session,
 }
 
 impl Asking {
     /// A session that said EHLO.
-    fn new(dsn: bool) -> Self {
+    pub fn new(dsn: bool) -> Self {
         let parameters = Parameters {
             dsn,
             ..Parameters::default()
@@ -23,11 +23,15 @@ impl Asking {
     }
 
     /// What is said to a line.
-    fn hear(&mut self, line: &str) -> String {
-        let line = format!("{line}\r\n");
+    pub fn hear(&mut self, line: &str) -> String {
+        self.hear_octets(line.as_bytes())
+    }
+
+    pub fn hear_octets(&mut self, line: &[u8]) -> String {
+        let line = [line, b"\r\n"].concat();
         let now = Time::default();
         if line.len() > 2 {
-            let used = self.session.receive(line.as_bytes(), &mut Vec::new(), now);
+            let used = self.session.receive(&line, &mut Vec::new(), now);
             assert_eq!(used, line.len());
         }
         let mut said = Vec::new();

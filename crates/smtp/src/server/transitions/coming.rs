@@ -18,7 +18,7 @@ pub(super) enum Comes {
     Does(fn(&mut Desk)),
 }
 
-pub(super) const COMING: [(&str, Comes); 79] = [
+pub(super) const COMING: [(&str, Comes); 83] = [
     ("EHLO c", Comes::Line("EHLO c.test")),
     ("EHLO", Comes::Line("EHLO")),
     ("HELO c", Comes::Line("HELO c.test")),
@@ -35,7 +35,19 @@ pub(super) const COMING: [(&str, Comes); 79] = [
         "MAIL, unknown parameter",
         Comes::Line("MAIL FROM:<> HOLDFOR=9"),
     ),
+    (
+        "MAIL, beyond ASCII",
+        Comes::Line("MAIL FROM:<\u{f6}@b.c> SMTPUTF8"),
+    ),
+    (
+        "MAIL, beyond ASCII and not said",
+        Comes::Line("MAIL FROM:<\u{f6}@b.c>"),
+    ),
     ("RCPT", Comes::Line("RCPT TO:<x@y.z>")),
+    (
+        "RCPT, beyond ASCII and not said",
+        Comes::Line("RCPT TO:<\u{f6}@y.z>"),
+    ),
     ("RCPT, malformed path", Comes::Line("RCPT TO:<>")),
     (
         "RCPT, unknown parameter",
@@ -123,6 +135,7 @@ pub(super) const COMING: [(&str, Comes); 79] = [
     ("request of HTTP", Comes::Line("POST / HTTP/1.1")),
     ("hello of TLS", Comes::Line("\u{16}\u{3}\u{1}")),
     ("empty line", Comes::Line("")),
+    ("line beyond ASCII", Comes::Line("NOOP \u{f6}")),
     ("line with NUL", Comes::Line("NOOP \0")),
     ("line with bare LF", Comes::Line("NOOP\nQUIT")),
     (
