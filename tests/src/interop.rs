@@ -1,5 +1,6 @@
 //! Mail between us and other servers: two hundred varied messages and more each way, compared octet for octet.
 
+pub mod beyond_ascii;
 mod compare;
 mod corpus;
 pub mod differences;

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
+use tests::interop::beyond_ascii::{Takes, addresses_beyond_ascii_are_handed_on};
 use tests::interop::differences::{empty_line_after_header, empty_line_before_body};
 use tests::interop::reports::reports_are_asked_for;
 use tests::interop::{BOTH_WAYS, Difference, Manners, Message, they_send, we_send};
@@ -108,5 +109,14 @@ fn exim_and_we_hand_on_what_is_asked_of_reports() {
             "Final-Recipient:rfc822;someone@theirs.test",
             "Action:delivered",
         ],
+    );
+}
+
+#[test]
+fn exim_and_we_hand_on_addresses_beyond_ascii() {
+    addresses_beyond_ascii_are_handed_on(
+        "exim_and_we_hand_on_addresses_beyond_ascii",
+        exim,
+        Takes::BeyondAscii,
     );
 }

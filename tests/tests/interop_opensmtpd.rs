@@ -1,6 +1,7 @@
 //! OpenSMTPD and we hand each other two hundred varied messages, and what is changed or refused on the way is named
 //! here.
 
+use tests::interop::beyond_ascii::{Takes, addresses_beyond_ascii_are_handed_on};
 use tests::interop::differences::{date_and_message_id, has_line_without_colon, names_qualified};
 use tests::interop::reports::reports_are_asked_for;
 use tests::interop::{BOTH_WAYS, Difference, Manners, Refusal, they_send, we_send};
@@ -69,5 +70,14 @@ fn opensmtpd_and_we_hand_on_what_is_asked_of_reports() {
             "Final-Recipient:rfc822;someone@theirs.test",
             "Action:delivered",
         ],
+    );
+}
+
+#[test]
+fn opensmtpd_and_we_hand_on_addresses_beyond_ascii() {
+    addresses_beyond_ascii_are_handed_on(
+        "opensmtpd_and_we_hand_on_addresses_beyond_ascii",
+        opensmtpd,
+        Takes::Ascii,
     );
 }

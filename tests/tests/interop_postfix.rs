@@ -1,5 +1,6 @@
 //! Postfix and we hand each other two hundred varied messages, and what is changed on the way is named here.
 
+use tests::interop::beyond_ascii::{Takes, addresses_beyond_ascii_are_handed_on};
 use tests::interop::differences::empty_line_before_body;
 use tests::interop::reports::{ALL, reports_are_asked_for};
 use tests::interop::{BOTH_WAYS, Difference, Manners, Way, they_send, we_send};
@@ -40,5 +41,14 @@ fn postfix_and_we_hand_on_what_is_asked_of_reports() {
         "postfix_and_we_hand_on_what_is_asked_of_reports",
         postfix,
         ALL,
+    );
+}
+
+#[test]
+fn postfix_and_we_hand_on_addresses_beyond_ascii() {
+    addresses_beyond_ascii_are_handed_on(
+        "postfix_and_we_hand_on_addresses_beyond_ascii",
+        postfix,
+        Takes::BeyondAscii,
     );
 }

@@ -1,5 +1,6 @@
 //! sendmail and we hand each other two hundred varied messages, and what is changed on the way is named here.
 
+use tests::interop::beyond_ascii::{Takes, addresses_beyond_ascii_are_handed_on};
 use tests::interop::differences::{
     empty_line_after_header, empty_line_before_body, names_qualified, without_addresses,
     without_blanks_in_addresses, without_field,
@@ -105,5 +106,14 @@ fn sendmail_and_we_hand_on_what_is_asked_of_reports() {
             // Its mailboxes are a sink behind SMTP.
             "Action:relayed (to non-DSN-aware mailer)",
         ],
+    );
+}
+
+#[test]
+fn sendmail_and_we_hand_on_addresses_beyond_ascii() {
+    addresses_beyond_ascii_are_handed_on(
+        "sendmail_and_we_hand_on_addresses_beyond_ascii",
+        sendmail,
+        Takes::Ascii,
     );
 }

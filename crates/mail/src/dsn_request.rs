@@ -169,7 +169,8 @@ impl Envid {
     /// Reads xtext of 1 to 100 octets that stands for printable ASCII.
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=ENVID_OCTETS).contains(&text.len());
-        decoded(text).filter(|_| fits).map(|_| Self(text.into()))
+        let fits = fits && decoded(text)?.is_ascii();
+        fits.then(|| Self(text.into()))
     }
 
     /// As it is written in MAIL.
@@ -190,8 +191,9 @@ impl Envid {
 pub struct OriginalRecipient(Box<str>);
 
 impl OriginalRecipient {
-    /// Reads `addr-type ";" xtext` of at most 500 octets, the xtext standing for printable ASCII; of the kind `utf-8` also what
-    /// is beyond ASCII, where its form without that is no longer.
+    /// Reads `addr-type ";" xtext` of at most 500 octets, the xtext standing for what can be printed: RFC 3461 has ASCII, but
+    /// Postfix says `rfc822;j+C3+B6rg@…` of an address beyond that. Of the kind `utf-8` it may be written with such
+    /// characters, where its form without them is no longer.
     pub fn parse(text: &str) -> Option<Self> {
         if !text.is_ascii() {
             //= https://www.rfc-editor.org/rfc/rfc6533#section-3
@@ -221,7 +223,12 @@ impl OriginalRecipient {
     /// The kind of address, and the address that is stood for: printable ASCII, for a report.
     pub fn decoded(&self) -> (&str, String) {
         let (kind, address) = self.0.split_once(';').expect("it was read before");
-        (kind, decoded(address).expect("it was read before"))
+        let address = decoded(address).expect("it was read before");
+        if address.is_ascii() {
+            (kind, address)
+        } else {
+            (utf8_address::KIND, utf8_address::escaped(&address))
+        }
     }
 }
 
@@ -256,14 +263,14 @@ impl From<OriginalRecipient> for Box<str> {
     }
 }
 
-/// What xtext stands for (RFC 3461 §4), where that is printable ASCII: graphic characters and blanks.
+/// What xtext stands for (RFC 3461 §4), where that is UTF-8 without control characters.
 fn decoded(xtext: &str) -> Option<String> {
     let hex = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
         b'A'..=b'F' => Some(digit - b'A' + 10),
         _ => None,
     };
-    let mut out = String::with_capacity(xtext.len());
+    let mut out = Vec::with_capacity(xtext.len());
     let mut octets = xtext.bytes();
     while let Some(octet) = octets.next() {
         let octet = match octet {
@@ -271,12 +278,10 @@ fn decoded(xtext: &str) -> Option<String> {
             b'=' | b' ' => return None,
             _ => octet,
         };
-        if !(b' '..=b'~').contains(&octet) {
-            return None;
-        }
-        out.push(char::from(octet));
+        out.push(octet);
     }
-    Some(out)
+    let text = String::from_utf8(out).ok()?;
+    (!text.contains(char::is_control)).then_some(text)
 }
 
 /// RFC 5322 §3.2.3.
@@ -335,6 +340,12 @@ mod tests {
     fn an_original_recipient_has_a_kind_and_an_address() {
         let original = OriginalRecipient::parse("rfc822;Bob+2Bx@Example.COM").unwrap();
         assert_eq!(original.decoded(), ("rfc822", "Bob+x@Example.COM".into()));
+        let beyond_ascii = OriginalRecipient::parse("rfc822;j+C3+B6rg@b.c").unwrap();
+        assert_eq!(beyond_ascii.as_str(), "rfc822;j+C3+B6rg@b.c");
+        assert_eq!(
+            beyond_ascii.decoded(),
+            ("utf-8", "j\\x{F6}rg@b.c".into())
+        );
         let longest = format!("rfc822;{}", "x".repeat(493));
         assert!(OriginalRecipient::parse(&longest).is_some());
         let longer = format!("{longest}x");
@@ -344,6 +355,8 @@ mod tests {
             "rfc822;",
             "rf c822;bob",
             "rfc822;+0A",
+            "rfc822;+C3",
+            "rfc822;+C2+85",
             "x@y;z",
             &longer,
         ] {
