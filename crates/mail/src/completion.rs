@@ -1,6 +1,6 @@
 //! What a submission server mends in a message of one of its own users, RFC 6409 §8: the fields that every message has
-//! (RFC 5322 §3.6) are put where they are missing, and Bcc, which is for the writer's program alone, goes. All else
-//! passes as it came, and so does the whole message where a signature stands in it.
+//! (RFC 5322 §3.6) are put where they are missing, and Bcc, which is for the writer's program alone, goes, and so does
+//! Return-Path, which is for the last server to write (RFC 5321 §4.4). All else passes as it came, and so does the whole message where a signature stands in it.
 //!
 //! Of a header section that is not well-formed this is made. Where content does not begin with a field it has no header
 //! section: the made fields and an empty line are put before it. A line further on that is no field ends the section,
@@ -25,8 +25,12 @@ pub const SECTION_OCTETS: usize = 256 * 1024;
 /// Octets that mending adds at most: three fields, each below a line's 998 octets (RFC 5322 §2.1.1), and an empty line.
 pub const ADDED_OCTETS: usize = 3 * 1000;
 
-/// Fields that no recipient may see, RFC 5322 §3.6.3 and §3.6.6.
-const HIDDEN: [&str; 2] = ["Bcc", "Resent-Bcc"];
+/// Fields that no recipient may see, RFC 5322 §3.6.3 and §3.6.6, and one that is not the writer's.
+///
+//= https://www.rfc-editor.org/rfc/rfc5321#section-4.4
+//# A message-originating SMTP system SHOULD NOT send a message that
+//# already contains a Return-path header field.
+const TAKEN_OUT: [&str; 3] = ["Bcc", "Resent-Bcc", "Return-Path"];
 /// Fields that sign others: those that are there, and by some signers those that are not (RFC 6376 §3.5; RFC 8617 §4.1.3).
 const SIGNATURES: [&str; 2] = ["DKIM-Signature", "ARC-Seal"];
 
@@ -122,7 +126,7 @@ impl Completed {
         }
         let mut mended = self.missing(header).into_bytes();
         for field in section::fields(header) {
-            if !HIDDEN.iter().any(|name| section::is_named(field, name)) {
+            if !TAKEN_OUT.iter().any(|name| section::is_named(field, name)) {
                 mended.extend_from_slice(field);
             }
         }

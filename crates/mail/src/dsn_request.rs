@@ -342,10 +342,7 @@ mod tests {
         assert_eq!(original.decoded(), ("rfc822", "Bob+x@Example.COM".into()));
         let beyond_ascii = OriginalRecipient::parse("rfc822;j+C3+B6rg@b.c").unwrap();
         assert_eq!(beyond_ascii.as_str(), "rfc822;j+C3+B6rg@b.c");
-        assert_eq!(
-            beyond_ascii.decoded(),
-            ("utf-8", "j\\x{F6}rg@b.c".into())
-        );
+        assert_eq!(beyond_ascii.decoded(), ("utf-8", "j\\x{F6}rg@b.c".into()));
         let longest = format!("rfc822;{}", "x".repeat(493));
         assert!(OriginalRecipient::parse(&longest).is_some());
         let longer = format!("{longest}x");

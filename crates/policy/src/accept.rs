@@ -39,6 +39,8 @@ pub enum Refusal {
     LoginNeeded,
     /// 550 5.7.1: who is logged in has no such address to send under (RFC 6409 §6.1).
     NotYourSender,
+    /// 550 5.1.2: who is logged in writes to a domain of one label, which is no name in the world (RFC 6409 §4.2).
+    NotQualified,
 }
 
 /// The rule that decided.
@@ -192,6 +194,7 @@ impl Policy {
             Refusal::UnknownUser => Some(format!(
                 "{domain} has a user or an alias `{name}`, or a catch_all"
             )),
+            Refusal::NotQualified => Some(format!("{domain} is a domain of ours")),
             Refusal::BadAlias => {
                 Some("every alias on the way leads to a user, or to another server".into())
             }
@@ -277,6 +280,17 @@ fn submit(parameters: &Parameters, forward_path: &ForwardPath, notes: &mut Notes
     not_ours(parameters, &given.domain, notes);
     if !may_be_elsewhere(&given.domain) {
         return no_single_host(&given.domain, notes);
+    }
+    //= https://www.rfc-editor.org/rfc/rfc6409#section-4.2
+    //# The MSA MUST ensure that all domains in the SMTP envelope are fully
+    //# qualified.
+    if given.domain.name().is_some_and(|name| !name.contains('.')) {
+        let text = || format!("{} is no full domain name", given.domain);
+        notes.add("rcpt", text, None);
+        return Verdict {
+            decision: Decision::Refuse(Refusal::NotQualified),
+            rule: Rule::new("recipient.unqualified", None),
+        };
     }
     let text = || "who is logged in may send to anybody".into();
     notes.add("relay", text, None);

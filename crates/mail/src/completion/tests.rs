@@ -63,7 +63,7 @@ fn what_every_message_has_is_put_where_it_is_missing() {
 
 #[test]
 fn bcc_goes_with_its_folded_lines_and_nothing_else_goes() {
-    let content = "Date: x\r\nBcc: a@b.c,\r\n\td@e.f,\r\n  \r\n g@h.i\r\nFrom: y\r\nBCC :\r\nMessage-ID: z\r\nresent-bcc: j@k.l\r\n\
+    let content = "Date: x\r\nReturn-path: <a@b.c>\r\nBcc: a@b.c,\r\n\td@e.f,\r\n  \r\n g@h.i\r\nFrom: y\r\nBCC :\r\nMessage-ID: z\r\nresent-bcc: j@k.l\r\n\
                    X-Bcc: m\r\n\r\nBcc: body\r\n";
     let rest = "Date: x\r\nFrom: y\r\nMessage-ID: z\r\nX-Bcc: m\r\n\r\nBcc: body\r\n";
     assert_eq!(mended_text(content), rest);

@@ -388,6 +388,11 @@ fn who_is_logged_in_sends_to_anybody_but_into_this_host() {
     for here in ["a@[127.0.0.1]", "a@[IPv6:::1]", "a@[0.0.0.0]", "a@[x:y]"] {
         assert_eq!(ask(us, here), told("relay.literal", "RelayingDenied", ""));
     }
+    for bare in ["root@localhost", "ann@intranet"] {
+        let (rule, said, otherwise) = ask(us, bare);
+        assert_eq!((rule, &*said), ("recipient.unqualified", "NotQualified"));
+        assert!(otherwise.ends_with(" is a domain of ours"), "{otherwise}");
+    }
     let ann = "ann@us.example";
     let grant = "auth.senders lets bob@us.example send as ann@us.example";
     assert_eq!(ask(ann, far), told("login.sender", "NotYourSender", grant));

@@ -374,6 +374,7 @@ pub fn refusal_reply(refusal: Refusal) -> Reply {
         Refusal::BadAlias => replies::BAD_ALIAS,
         Refusal::LoginNeeded => replies::LOGIN_FIRST,
         Refusal::NotYourSender => replies::NOT_YOUR_SENDER,
+        Refusal::NotQualified => replies::NOT_QUALIFIED,
     }
 }
 

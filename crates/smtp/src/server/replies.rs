@@ -155,6 +155,8 @@ pub const LOOP: Reply = permanent(554, 4, 6, "too many hops");
 pub const RELAYING_DENIED: Reply = permanent(550, 7, 1, "relaying denied");
 /// A message under a reverse-path that is not the login's (RFC 6409 §6.1).
 pub const NOT_YOUR_SENDER: Reply = permanent(550, 7, 1, "not a sender address of yours");
+/// A message from one of our users to a domain of one label (RFC 6409 §4.2).
+pub const NOT_QUALIFIED: Reply = permanent(550, 1, 2, "not a full domain name");
 /// No such mailbox in a domain of ours.
 pub const UNKNOWN_USER: Reply = permanent(550, 1, 1, "no such recipient here");
 /// An address that loops to itself, or expands beyond all bounds.

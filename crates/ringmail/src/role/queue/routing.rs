@@ -36,7 +36,8 @@ impl Router for Routing {
                 Refusal::UnknownUser
                 | Refusal::BadAlias
                 | Refusal::LoginNeeded
-                | Refusal::NotYourSender,
+                | Refusal::NotYourSender
+                | Refusal::NotQualified,
             ) => Vec::new(),
         }
     }

@@ -410,7 +410,9 @@ impl Desk {
                 reverse_path: transaction.reverse_path.clone(),
                 recipients,
                 arrival: self.now(),
-                eight_bit: session.content_is_eight_bit(),
+                // From may be put in, with the login's mailbox.
+                eight_bit: session.content_is_eight_bit()
+                    || self.login.as_ref().is_some_and(|login| !login.0.is_ascii()),
                 smtputf8: transaction.parameters.smtputf8,
                 dsn: dsn_request(transaction, &self.settings.policy),
             },
