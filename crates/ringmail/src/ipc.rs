@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Counts up whenever a record of any arrow changes: both ends are the same program, started together.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 /// Longest tail: content below [`queue::BODY_OCTETS`] travels inline, with some room.
 pub const TAIL_OCTETS: usize = 256 * 1024;
 const _: () = assert!(
