@@ -7,13 +7,16 @@
 
 mod login;
 mod model;
+mod scram;
 
 use crate::octets::{Octets, pieces};
 use login::Login;
 use mail::{Class, Public, Reply, Status, Time, limits};
 use model::Model;
 use smtp::content::{Content, Progress, Stuffing};
-use smtp::server::{Answer, Output, Parameters, Question, Session, replies};
+use smtp::server::{
+    Answer, Evidence, LoginAnswer, Output, Parameters, Question, Scram, Session, replies,
+};
 use smtp::{Command, CommandError};
 use std::collections::VecDeque;
 
@@ -25,11 +28,13 @@ const PARAMETERS: Parameters = Parameters {
     // What comes with STARTTLS and what behind it depends on how octets are cut, and must: transitions.txt has it.
     start_tls: false,
     needs_login: false,
+    scram: Scram::Off,
     dsn: false,
 };
 /// Where users log in.
 const SUBMISSION: Parameters = Parameters {
     needs_login: true,
+    scram: Scram::Offered,
     dsn: true,
     ..PARAMETERS
 };
@@ -73,8 +78,19 @@ struct Choices {
     stray_answer: bool,
     patience: usize,
     last: Last,
-    /// It is users who come, under TLS.
-    submission: bool,
+    door: Door,
+}
+
+/// Who comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Door {
+    /// Strangers, in clear.
+    #[default]
+    Mx,
+    /// Users, under TLS.
+    Submission,
+    /// Users, under TLS of which both ends have exported the same.
+    Bound,
 }
 
 /// How the session ends when the client has said all.
@@ -96,7 +112,11 @@ impl Choices {
                 1 => Last::Slow,
                 _ => Last::Stop,
             },
-            submission: octet & 0x80 != 0,
+            door: match (octet & 0x80 != 0, octet & 0x04 != 0) {
+                (false, _) => Door::Mx,
+                (true, false) => Door::Submission,
+                (true, true) => Door::Bound,
+            },
         }
     }
 }
@@ -133,12 +153,13 @@ struct Driver {
 
 impl Driver {
     fn new(choices: Choices) -> Self {
+        let mut session = match choices.door {
+            Door::Mx => Session::new(PARAMETERS, START),
+            Door::Submission | Door::Bound => Session::under_tls(SUBMISSION, START),
+        };
+        session.bind((choices.door == Door::Bound).then_some(scram::EXPORTED));
         Self {
-            session: if choices.submission {
-                Session::under_tls(SUBMISSION, START)
-            } else {
-                Session::new(PARAMETERS, START)
-            },
+            session,
             choices,
             story: Story::default(),
             content: Vec::new(),
@@ -163,6 +184,7 @@ impl Driver {
             match output {
                 Output::Reply(reply) => reply.write(Public::Token(7), &mut self.story.said),
                 Output::Extensions => self.session.offer("mx.test").write(&mut self.story.said),
+                Output::Challenge => self.session.write_challenge(&mut self.story.said),
                 Output::Ask(question) => self.asked.push_back(question),
                 Output::ContentBegins => {
                     // Its recipients were decided on, or it is over already.
@@ -196,7 +218,7 @@ impl Driver {
             Question::Connect if self.choices.refuse_connection => Answer::Refuse(UNWANTED),
             Question::Connect => Answer::Accept,
             Question::Mail => {
-                assert_eq!(self.session.is_logged_in(), self.choices.submission);
+                assert_eq!(self.session.is_logged_in(), self.choices.door != Door::Mx);
                 let transaction = self.session.transaction().expect("it is being opened");
                 judge(&transaction.reverse_path.to_string())
             }
@@ -206,29 +228,48 @@ impl Driver {
             }
             Question::Commit => self.commit(),
             Question::StartTls => unreachable!("it was not offered"),
-            Question::Login => self.log_in(),
+            Question::Login => {
+                let answer = self.log_in();
+                self.session.answer_login(answer, self.now);
+                self.stray();
+                return true;
+            }
         };
         self.session.answer(answer, self.now);
+        self.stray();
+        true
+    }
+
+    fn stray(&mut self) {
         if self.choices.stray_answer && self.asked.is_empty() {
             // Nobody asked: nothing may come of it.
             self.session.answer(Answer::Accept, self.now);
         }
-        true
     }
 
-    fn log_in(&mut self) -> Answer {
-        assert!(self.choices.submission && !self.session.is_logged_in());
+    fn log_in(&mut self) -> LoginAnswer {
+        assert!(self.choices.door != Door::Mx && !self.session.is_logged_in());
         let credentials = self.session.take_credentials().expect("somebody asks");
         assert!(self.session.take_credentials().is_none());
         let answer = judge(&credentials.user);
-        let login = (credentials.user.into(), credentials.password.to_vec());
-        self.story.logins.push(login);
-        match answer {
-            Answer::Accept => Answer::Accept,
-            Answer::Refuse(reply) if reply == replies::TRY_LATER => {
-                Answer::Refuse(replies::LOGIN_LATER)
+        let (said, good) = match credentials.evidence {
+            Evidence::Password(password) => (password.to_vec(), LoginAnswer::Accept),
+            Evidence::First(bare) => {
+                let challenge = LoginAnswer::Challenge(scram::challenge());
+                (bare.as_bytes().to_vec(), challenge)
             }
-            Answer::Refuse(_) => Answer::Refuse(replies::BAD_LOGIN),
+            Evidence::Proof(proof) => {
+                let said = [proof.without_proof.as_bytes(), &proof.code].concat();
+                (said, LoginAnswer::Proved(scram::SIGNATURE))
+            }
+        };
+        self.story.logins.push((credentials.user.into(), said));
+        match answer {
+            Answer::Accept => good,
+            Answer::Refuse(reply) if reply == replies::TRY_LATER => {
+                LoginAnswer::Refuse(replies::LOGIN_LATER)
+            }
+            Answer::Refuse(_) => LoginAnswer::Refuse(replies::BAD_LOGIN),
         }
     }
 
@@ -343,7 +384,7 @@ fn talk(pieces: &[&[u8]], choices: Choices, patience: usize) -> Story {
 /// Runs a session an octet at a time, and the model beside it.
 fn watched(input: &[u8], choices: Choices, planted: bool) -> Story {
     let mut driver = Driver::new(choices);
-    let mut model = Model::new(choices.submission);
+    let mut model = Model::new(choices.door);
     driver.settle();
     let mut pending = Vec::new();
     for octet in input {

@@ -24,7 +24,7 @@ pub use authority::Authority;
 pub use client::Client;
 pub use hop::{Account, Came, Hop, Manner, TakenBy};
 pub use left_out::left_out;
-pub use logins::set_password;
+pub use logins::{set_password, set_password_for_scram};
 pub use memory::memory_of;
 pub use program::{Program, binary, children_of, find_files, wait_until};
 pub use trial::Trial;

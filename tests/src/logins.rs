@@ -7,8 +7,19 @@ use std::process::{Command, Stdio};
 
 /// Says `ringmail user COMMAND USER`, `add` or `passwd`, of this file.
 pub fn set_password(file: &Path, user: &str, password: &str, command: &str) {
+    say(file, password, &[command, user]);
+}
+
+/// The same, with a secret of SCRAM beside the hash.
+pub fn set_password_for_scram(file: &Path, user: &str, password: &str, command: &str) {
+    say(file, password, &[command, user, "--scram"]);
+}
+
+fn say(file: &Path, password: &str, words: &[&str]) {
     let mut child = Command::new(binary())
-        .args(["user", command, user, "--file"])
+        .arg("user")
+        .args(words)
+        .arg("--file")
         .arg(file)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

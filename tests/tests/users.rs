@@ -247,8 +247,8 @@ fn a_list_says_who_and_how_and_no_hash() {
         .map(|line| serde_json::from_str(line).expect("JSON"));
     let lines: Vec<serde_json::Value> = lines.collect();
     let expected = [
-        serde_json::json!({ "user": "ann@b.test", "hash": "sha256-crypt", "disabled": false, "line": 2 }),
-        serde_json::json!({ "user": "joe@b.test", "hash": null, "disabled": true, "line": 3 }),
+        serde_json::json!({ "user": "ann@b.test", "hash": "sha256-crypt", "scram": false, "disabled": false, "line": 2 }),
+        serde_json::json!({ "user": "joe@b.test", "hash": null, "scram": false, "disabled": true, "line": 3 }),
     ];
     assert_eq!(lines, expected);
     let (code, text) = users.ends(&["add", "eve@b.test", "--json"], PASSWORD);
@@ -261,6 +261,69 @@ fn a_list_says_who_and_how_and_no_hash() {
     assert_eq!((code, &*text), (DONE, "nobody may log in\n"));
     let (code, text) = Users::new().ends(&["list"], "");
     assert_eq!((code, text.contains("is not there")), (NO, true), "{text}");
+}
+
+#[test]
+fn a_secret_of_scram_is_made_where_it_is_asked_for_and_leaves_with_the_next_password() {
+    const ASCII: &str = "correct horse";
+    let users = Users::new();
+    let (code, text) = users.ends(&["add", "joe@b.test"], ASCII);
+    assert_eq!(
+        (code, users.text().contains("SCRAM")),
+        (DONE, false),
+        "{text}"
+    );
+    let (code, text) = users.ends(&["add", "ann@b.test", "--scram"], ASCII);
+    assert_eq!(code, DONE, "{text}");
+    let text = users.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[1].starts_with("*:{SCRAM-SALT}"), "{text}");
+    assert!(lines[2].starts_with("ann@b.test:$argon2id$"), "{text}");
+    assert!(lines[2].contains(":{SCRAM-SHA-256}60000,"), "{text}");
+    let salt = lines[2].split(',').nth_back(2).map(str::to_owned);
+    // The hash is the password's too.
+    assert_eq!(
+        users.check("ann@b.test", ASCII),
+        Ok("ann@b.test".to_owned())
+    );
+    let (code, listed) = users.ends(&["list"], "");
+    let expected = "joe@b.test  argon2id\nann@b.test  argon2id  scram\n";
+    assert_eq!((code, &*listed), (DONE, expected));
+
+    // One key of salts for all, and one salt of a name for good.
+    let (code, _) = users.ends(&["passwd", "ann@b.test", "--scram"], "another one");
+    assert_eq!(code, DONE);
+    assert_eq!(users.text().matches("SCRAM-SALT").count(), 1);
+    let again = users.text();
+    let again = again.lines().find(|line| line.starts_with("ann@"));
+    assert_eq!(
+        again.and_then(|line| line.split(',').nth_back(2)),
+        salt.as_deref()
+    );
+    assert!(!text.contains(again.expect("a line")));
+
+    // Of what clients would not all prove alike none is made, and nothing is changed.
+    let before = users.text();
+    let (code, told) = users.ends(&["passwd", "ann@b.test", "--scram"], PASSWORD);
+    assert_eq!(
+        (code, told.contains("printable ASCII")),
+        (NO, true),
+        "{told}"
+    );
+    assert_eq!(users.text(), before);
+
+    let (code, told) = users.ends(&["passwd", "ann@b.test"], PASSWORD);
+    assert_eq!(
+        (code, told.contains("by SCRAM no more")),
+        (DONE, true),
+        "{told}"
+    );
+    assert!(!users.text().contains("SCRAM-SHA-256"));
+    assert_eq!(
+        users.check("ann@b.test", PASSWORD),
+        Ok("ann@b.test".to_owned())
+    );
 }
 
 #[test]

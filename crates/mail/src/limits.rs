@@ -41,6 +41,9 @@ pub const LOGIN_NAME_OCTETS: usize = 255;
 /// Longest password that somebody logs in with, in octets. RFC 4616 §2 asks for 255; a phrase may be longer, and each has to be
 /// hashed.
 pub const LOGIN_PASSWORD_OCTETS: usize = 1024;
+/// Longest nonce of a client that logs in by SCRAM, in octets; RFC 5802 has no bound. Clients say some thirty, and what is said
+/// back to them, with our part of it, is to be a line that they read.
+pub const SCRAM_NONCE_OCTETS: usize = 512;
 /// Refused logins of one session before it is ended with 421: passwords cannot be tried out in one go. RFC 4954 §9 asks for
 /// three at least, for a user may err.
 pub const SESSION_LOGINS_REFUSED: u32 = 3;

@@ -11,6 +11,7 @@ mod kind;
 mod line;
 mod memory;
 mod mistake;
+pub mod scram;
 mod sha_crypt;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,8 @@ pub use mistake::{Mistake, Wrong};
 use aws_lc_rs::hmac;
 use kind::Hash;
 use mail::Mailbox;
+use scram::{Proved, Salts, Secret};
+use smtp::scram::CODE_OCTETS;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -39,7 +42,7 @@ pub const PASSWORD_OCTETS: usize = mail::limits::LOGIN_PASSWORD_OCTETS;
 /// Shortest password that is taken for a new one, in octets (NIST SP 800-63B §5.1.1.2).
 pub const PASSWORD_OCTETS_MIN: usize = 8;
 
-/// What became of a check. A client is told of the last three alike; they are apart for the log.
+/// What became of a check. A client is told of all but the first alike; they are apart for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
     /// The password is his, who is this mailbox as the file has it.
@@ -50,12 +53,16 @@ pub enum Checked {
     Unknown,
     /// The name is there, and may not log in, whatever the password.
     Disabled,
+    /// The name is there, and has nothing that its password could be proved against.
+    NoSecret,
 }
 
 /// One who may log in, or may not any more.
 struct Login {
     /// Which of the hashes is his.
     hash: Option<usize>,
+    /// Which of the secrets.
+    secret: Option<usize>,
     disabled: bool,
 }
 
@@ -65,6 +72,11 @@ pub struct Passwords {
     hashes: Vec<Hash>,
     /// What is worked with where the file has no hash at all.
     none: Hash,
+    secrets: Vec<Secret>,
+    /// What is worked with where a name has no secret.
+    no_secret: Secret,
+    /// Of the file, or made with its reading where it has none.
+    salts: Salts,
     /// Chooses whose hash a name is checked against that is not there.
     key: hmac::Key,
 }
@@ -86,9 +98,12 @@ impl Passwords {
             logins: HashMap::new(),
             hashes: Vec::new(),
             none: Hash::of_nothing(),
+            secrets: Vec::new(),
+            no_secret: Secret::of_nothing(),
+            salts: Salts::drawn(),
             key: new_key(),
         };
-        let (mut mistakes, mut places) = (Vec::new(), HashMap::new());
+        let (mut mistakes, mut places, mut salts) = (Vec::new(), HashMap::new(), None);
         for (number, line) in lines(octets) {
             if number > LINES {
                 mistakes.push(Wrong::TooManyLines.at(number));
@@ -96,6 +111,13 @@ impl Passwords {
                 let wrong = line.and_then(|line| match line {
                     Line::Nothing => Ok(()),
                     Line::Login(entry) => found.take(entry, number, &mut places),
+                    Line::Salts(read) => {
+                        if let Some(first) = salts {
+                            return Err(Wrong::Twice(first));
+                        }
+                        (found.salts, salts) = (read, Some(number));
+                        Ok(())
+                    }
                 });
                 mistakes.extend(wrong.err().map(|wrong| wrong.at(number)));
             }
@@ -124,8 +146,13 @@ impl Passwords {
             self.hashes.push(hash);
             self.hashes.len() - 1
         });
+        let secret = entry.secret.map(|secret| {
+            self.secrets.push(*secret);
+            self.secrets.len() - 1
+        });
         let login = Login {
             hash,
+            secret,
             disabled: entry.disabled,
         };
         self.logins.insert(entry.name, login);
@@ -159,6 +186,55 @@ impl Passwords {
         }
     }
 
+    /// What a name is to prove its password with by SCRAM: salt and iterations. They are its own where it has a secret; a
+    /// name without one has what a new secret of it would have, where those of the file were made here.
+    pub fn challenge(&self, user: &str) -> (Vec<u8>, u32) {
+        self.asked(user).said
+    }
+
+    /// Whether a name has proved its password by SCRAM, and the server's signature, which is for him alone. It is some
+    /// codes of short texts, the same for everybody: the client has done the work.
+    pub fn prove(&self, user: &str, proved: &Proved<'_>) -> (Checked, [u8; CODE_OCTETS]) {
+        let Asked {
+            name,
+            own,
+            said: (salt, iterations),
+        } = self.asked(user);
+        let secret = own.unwrap_or(&self.no_secret);
+        let (is_proved, signature) = proved.by(secret, &salt, iterations);
+        let login = name.as_ref().and_then(|name| self.logins.get(name));
+        let checked = match (name, login) {
+            (Some(name), Some(login)) => match login {
+                Login { disabled: true, .. } => Checked::Disabled,
+                Login { secret: None, .. } => Checked::NoSecret,
+                Login { .. } if is_proved => Checked::Right(name),
+                Login { .. } => Checked::Wrong,
+            },
+            _ => Checked::Unknown,
+        };
+        (checked, signature)
+    }
+
+    /// What there is of a name for SCRAM. All of it is done for everybody.
+    fn asked(&self, user: &str) -> Asked<'_> {
+        let name = Mailbox::parse(user).ok().as_ref().map(Mailbox::folded);
+        let written = name.as_ref().map(ToString::to_string);
+        let written = written.as_deref().unwrap_or(user).as_bytes();
+        let login = name.as_ref().and_then(|name| self.logins.get(name));
+        let own = login.and_then(|login| login.secret);
+        let own = own.map(|place| &self.secrets[place]);
+        let chosen = self.place(written, self.secrets.len());
+        let chosen = chosen.map_or(&self.no_secret, |place| &self.secrets[place]);
+        let (iterations, octets) = own.unwrap_or(chosen).measure();
+        let salt = self.salts.of_name(written, octets);
+        let salt = own.map_or(salt, |own| own.salt().to_vec());
+        Asked {
+            name,
+            own,
+            said: (salt, iterations),
+        }
+    }
+
     /// Each hash that may be worked with.
     fn all(&self) -> impl Iterator<Item = &Hash> {
         let none = self.hashes.is_empty().then_some(&self.none);
@@ -167,16 +243,25 @@ impl Passwords {
 
     /// The hash that a name is checked against that has none.
     fn chosen(&self, name: &[u8]) -> &Hash {
+        let place = self.place(name, self.hashes.len());
+        place.map_or(&self.none, |place| &self.hashes[place])
+    }
+
+    /// One of so many places, by the name; nothing where there is none.
+    fn place(&self, name: &[u8], places: usize) -> Option<usize> {
         let code = hmac::sign(&self.key, name);
         // A code has more octets than this takes of it.
         let number = code.as_ref().iter().take(size_of::<u64>());
         let number = number.fold(0, |number, octet| number << 8 | u64::from(*octet));
-        let place = usize::try_from(number % self.hashes.len().max(1) as u64);
-        place
-            .ok()
-            .and_then(|place| self.hashes.get(place))
-            .unwrap_or(&self.none)
+        usize::try_from(number.checked_rem(places as u64)?).ok()
     }
+}
+
+/// What there is of a name for SCRAM.
+struct Asked<'p> {
+    name: Option<Mailbox>,
+    own: Option<&'p Secret>,
+    said: (Vec<u8>, u32),
 }
 
 fn new_key() -> hmac::Key {

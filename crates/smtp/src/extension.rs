@@ -64,24 +64,36 @@ impl Extension {
     }
 }
 
-/// A mechanism of AUTH that we speak. Both say the password as it is, and go under TLS alone.
+/// A mechanism of AUTH that we speak: the first two say the password as it is. All go under TLS alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
     /// RFC 4616.
     Plain,
     /// Never a standard (draft-murchison-sasl-login), and all that some clients and servers have.
     Login,
+    /// RFC 7677: a proof that the password is known. As a server only, and where the administrator wants it.
+    ScramSha256,
+    /// The same, bound to the connection.
+    ScramSha256Plus,
 }
 
 impl Mechanism {
-    /// All of them, in the order that a server offers them.
-    pub const ALL: [Mechanism; 2] = [Mechanism::Plain, Mechanism::Login];
+    /// All of them, in the order that a server offers them. Clients that take the first they know have one that every user
+    /// can log in by.
+    pub const ALL: [Mechanism; 4] = [
+        Mechanism::Plain,
+        Mechanism::Login,
+        Mechanism::ScramSha256,
+        Mechanism::ScramSha256Plus,
+    ];
 
     /// Its name in the registry of SASL.
     pub const fn name(self) -> &'static str {
         match self {
             Mechanism::Plain => "PLAIN",
             Mechanism::Login => "LOGIN",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
         }
     }
 
@@ -90,6 +102,26 @@ impl Mechanism {
         Self::ALL
             .into_iter()
             .find(|mechanism| mechanism.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Which mechanisms a server offers besides those that say the password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proofs {
+    /// Whether a password can be proved.
+    pub scram: bool,
+    /// Whether the proof can be bound to the connection.
+    pub binding: bool,
+}
+
+impl Proofs {
+    /// Whether this mechanism is offered, where any is.
+    pub fn has(self, mechanism: Mechanism) -> bool {
+        match mechanism {
+            Mechanism::Plain | Mechanism::Login => true,
+            Mechanism::ScramSha256 => self.scram,
+            Mechanism::ScramSha256Plus => self.scram && self.binding,
+        }
     }
 }
 
@@ -104,6 +136,8 @@ pub struct Offer<'a> {
     pub start_tls: bool,
     /// Whether the client can log in.
     pub auth: bool,
+    /// How, besides by its password.
+    pub proofs: Proofs,
     /// Whether the client may say what is to be reported.
     pub dsn: bool,
 }
@@ -129,7 +163,8 @@ impl Offer<'_> {
                     out.extend_from_slice(format!(" {}", self.content_octets_max).as_bytes());
                 }
                 Extension::Auth => {
-                    for mechanism in Mechanism::ALL {
+                    let has = |mechanism: &Mechanism| self.proofs.has(*mechanism);
+                    for mechanism in Mechanism::ALL.into_iter().filter(has) {
                         out.push(b' ');
                         out.extend_from_slice(mechanism.name().as_bytes());
                     }
@@ -201,6 +236,7 @@ mod tests {
             content_octets_max: 10,
             start_tls: true,
             auth: true,
+            proofs: Proofs::default(),
             dsn: true,
         };
         let mut said = Vec::new();

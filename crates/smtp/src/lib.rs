@@ -5,6 +5,7 @@ pub mod client;
 pub mod command;
 pub mod content;
 pub mod extension;
+pub mod scram;
 pub mod server;
 #[cfg(test)]
 mod table;

@@ -16,16 +16,17 @@ pub mod replies;
 mod tls;
 mod transaction;
 
-pub use login::Credentials;
-pub use parameters::Parameters;
+pub use login::{Challenge, Credentials, Evidence, LoginAnswer};
+pub use parameters::{Parameters, Scram};
 pub use transaction::{Asked, Hello, Transaction};
 
 use crate::command::{Command, CommandError, MailParameters};
 use crate::extension::Offer;
+use crate::scram::BINDING_OCTETS;
 use chunks::{Chunk, Refused};
 use incoming::Incoming;
 use lines::{Line, Lines, TLS_HANDSHAKE};
-use login::Exchange;
+use login::{Asking, Exchange, Unsaid};
 use mail::{Class, ForwardPath, RecipientRequest, Reply, ReversePath, Time, limits};
 use std::collections::VecDeque;
 
@@ -43,8 +44,9 @@ pub enum Question {
     Commit,
     /// Can TLS begin now?
     StartTls,
-    /// Are name and password right? They are had from [`Session::take_credentials`]. A refusal for good counts as a login
-    /// that was refused; [`replies::LOGIN_LATER`] is for where nobody can say.
+    /// Is what somebody logs in with right? It is had from [`Session::take_credentials`], and answered by
+    /// [`Session::answer_login`]. A refusal for good counts as a login that was refused; [`replies::LOGIN_LATER`] is for
+    /// where nobody can say.
     Login,
 }
 
@@ -64,6 +66,8 @@ pub enum Output {
     Reply(Reply),
     /// Say what EHLO is answered with: our name and the extensions of [`crate::extension`].
     Extensions,
+    /// Say what [`Session::write_challenge`] writes.
+    Challenge,
     /// Get it answered.
     Ask(Question),
     /// Recipients are complete and content comes: what must be asked of the transaction can be asked meanwhile. Where a
@@ -107,8 +111,8 @@ enum State {
     Securing,
     /// Behind AUTH, or a line of its exchange, that was answered with a challenge.
     Authenticating(Exchange),
-    /// Name and password are asked about; they are here until somebody takes them.
-    LoggingIn(Option<Credentials>),
+    /// What somebody logs in with is asked about; it is here until somebody takes it.
+    LoggingIn(Asking),
     /// Over.
     Closed,
 }
@@ -128,6 +132,10 @@ pub struct Session {
     state: State,
     hello: Option<Hello>,
     standing: Standing,
+    /// What the connection is known by at both ends, where TLS has it.
+    binding: Option<[u8; BINDING_OCTETS]>,
+    /// What a client of SCRAM is told next.
+    challenge: Unsaid,
     lines: Lines,
     outputs: VecDeque<Output>,
     /// Recipients asked and not yet answered: the last so many of the transaction.
@@ -152,6 +160,8 @@ impl Session {
             state: State::Connecting,
             hello: None,
             standing: Standing::InClear,
+            binding: None,
+            challenge: Unsaid::default(),
             lines: Lines::default(),
             outputs: VecDeque::from([Output::Ask(Question::Connect)]),
             asked: 0,
@@ -220,6 +230,7 @@ impl Session {
             content_octets_max: self.parameters.content_octets_max,
             start_tls: self.offers_tls(),
             auth: self.offers_auth(),
+            proofs: self.proofs(),
             dsn: self.parameters.dsn,
         }
     }
@@ -303,12 +314,9 @@ impl Session {
                 self.outputs.push_back(Output::StartTls);
                 return;
             }
-            (State::LoggingIn(_), Answer::Accept) => {
-                self.standing = Standing::LoggedIn;
-                (State::Ready, replies::LOGGED_IN)
-            }
-            (State::LoggingIn(_), Answer::Refuse(reply)) => {
-                (State::Ready, self.refused_login(reply))
+            (State::LoggingIn(asking), answer) => {
+                self.state = State::LoggingIn(asking);
+                return self.answer_login(answer.into(), now);
             }
             (State::Opening(_) | State::Committing(_) | State::Securing, Answer::Refuse(reply)) => {
                 (State::Ready, reply)

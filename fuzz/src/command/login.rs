@@ -1,18 +1,18 @@
 //! A second reading of AUTH: which reply each line of it has, and what is asked about.
 
-use super::judge;
+use super::scram::{self, First, Refused};
+use super::{Door, judge};
 use mail::limits;
 use smtp::Command;
 use smtp::server::Answer;
 
-/// A name and a password.
+/// A name, and a password or what was said of it.
 pub type Login = (String, Vec<u8>);
 
 /// What was read of logins so far.
 #[derive(Debug, Default)]
 pub struct Logins {
-    /// Whether a login is needed.
-    needed: bool,
+    door: Door,
     /// Whether the client was greeted, having said who it is.
     pub greeted: bool,
     /// Whether somebody has logged in.
@@ -30,18 +30,31 @@ enum Step {
     Plain,
     Name,
     Password(String),
+    First {
+        plus: bool,
+    },
+    Proof(First),
+    Nothing,
 }
 
 /// The code of a session's last word.
 const LAST_WORD: u16 = 421;
 
 impl Logins {
-    /// Of a session in which somebody must log in, or none.
-    pub fn new(needed: bool) -> Self {
+    /// Of a session with whoever comes there.
+    pub(super) fn new(door: Door) -> Self {
         Self {
-            needed,
+            door,
             ..Self::default()
         }
+    }
+
+    fn needed(&self) -> bool {
+        self.door != Door::Mx
+    }
+
+    fn is_bound(&self) -> bool {
+        self.door == Door::Bound
     }
 
     /// Whether somebody has logged in.
@@ -77,7 +90,7 @@ impl Logins {
         }
         // How much is read of it where nobody can log in is seen elsewhere.
         let is_long = line.len() + 2 > limits::COMMAND_LINE_OCTETS;
-        let can_log_in = self.needed && !self.done;
+        let can_log_in = self.needed() && !self.done;
         let graphic = |byte: &u8| (b' '..=b'~').contains(byte) || *byte == b'\t';
         if is_long && !can_log_in {
             return None;
@@ -94,10 +107,12 @@ impl Logins {
             _ => return Some(501),
         };
         let step = match &*mechanism {
-            _ if !self.needed => return Some(502),
+            _ if !self.needed() => return Some(502),
             _ if self.done => return Some(503),
             "PLAIN" => Step::Plain,
             "LOGIN" => Step::Name,
+            "SCRAM-SHA-256" => Step::First { plus: false },
+            "SCRAM-SHA-256-PLUS" if self.is_bound() => Step::First { plus: true },
             _ => return Some(504),
         };
         Some(match response {
@@ -133,6 +148,17 @@ impl Logins {
                 self.step = Step::Password(String::from_utf8(octets).expect("it is text"));
                 return 334;
             }
+            Step::First { plus } => {
+                return self.first(scram::first(&octets, plus, self.is_bound()));
+            }
+            Step::Proof(first) => {
+                return self.proof(first.user.clone(), scram::last(&octets, &first));
+            }
+            Step::Nothing if octets.is_empty() => {
+                self.done = true;
+                return 235;
+            }
+            Step::Nothing => return 501,
             Step::Password(name) => (name.clone().into_bytes(), name.into_bytes(), octets),
         };
         let are_names =
@@ -144,15 +170,51 @@ impl Logins {
             return self.refused();
         }
         let name = String::from_utf8(name).expect("it is text");
-        let answer = judge(&name);
-        self.asked.push((name, password));
-        match answer {
-            Answer::Accept => {
+        match self.judged(name, password) {
+            235 => {
                 self.done = true;
                 235
             }
+            code => code,
+        }
+    }
+
+    /// What is said of this name, by who is asked; 235 where it is good.
+    fn judged(&mut self, name: String, said: Vec<u8>) -> u16 {
+        let answer = judge(&name);
+        self.asked.push((name, said));
+        match answer {
+            Answer::Accept => 235,
             Answer::Refuse(reply) if reply.code() < 500 => 454,
             Answer::Refuse(_) => self.refused(),
+        }
+    }
+
+    fn first(&mut self, first: Result<First, Refused>) -> u16 {
+        match first {
+            Err(Refused::Malformed) => 501,
+            Err(Refused::Wrong) => self.refused(),
+            Ok(first) => match self.judged(first.user.clone(), first.bare.clone().into_bytes()) {
+                235 => {
+                    self.step = Step::Proof(first);
+                    334
+                }
+                code => code,
+            },
+        }
+    }
+
+    fn proof(&mut self, user: String, proof: Result<Vec<u8>, Refused>) -> u16 {
+        match proof {
+            Err(Refused::Malformed) => 501,
+            Err(Refused::Wrong) => self.refused(),
+            Ok(said) => match self.judged(user, said) {
+                235 => {
+                    self.step = Step::Nothing;
+                    334
+                }
+                code => code,
+            },
         }
     }
 
@@ -175,7 +237,7 @@ impl Logins {
 }
 
 /// Base64 undone, RFC 4648 §4: whole groups, padding at the very end, and no bit that means nothing.
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
+pub fn base64(text: &[u8]) -> Option<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let padding = text.iter().rev().take_while(|b| **b == b'=').count();
     if !text.len().is_multiple_of(4) || padding > 2 {
@@ -195,7 +257,7 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
     (bits == 0).then_some(octets)
 }
 
-fn is_text(octets: &[u8], octets_max: usize) -> bool {
+pub fn is_text(octets: &[u8], octets_max: usize) -> bool {
     let controls = |text: &str| {
         text.chars()
             .any(|c| matches!(u32::from(c), 0..32 | 127..160))

@@ -2,7 +2,7 @@
 //! octets as it was to have end a chunk; each of them is answered once.
 
 use super::login::{Login, Logins};
-use super::{PARAMETERS, is_full};
+use super::{Door, PARAMETERS, is_full};
 use mail::limits;
 
 /// What was read so far.
@@ -43,10 +43,10 @@ enum Last {
 const REPLY_LINE_OCTETS: usize = 512;
 
 impl Model {
-    /// Of a session in which somebody must log in, or none.
-    pub fn new(needs_login: bool) -> Self {
+    /// Of a session with whoever comes there.
+    pub(super) fn new(door: Door) -> Self {
         Self {
-            logins: Logins::new(needs_login),
+            logins: Logins::new(door),
             ..Self::default()
         }
     }
@@ -163,7 +163,16 @@ impl Model {
         for line in new.split_inclusive("\r\n") {
             let text = line.strip_suffix("\r\n").expect("lines end in CRLF");
             assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)), "{text:?}");
-            assert!(line.len() <= REPLY_LINE_OCTETS, "{text:?}");
+            // A challenge has the client's nonce in it (RFC 4954 §4).
+            let is_challenge = text.starts_with("334 ");
+            assert!(
+                line.len()
+                    <= if is_challenge {
+                        limits::LOGIN_LINE_OCTETS
+                    } else {
+                        REPLY_LINE_OCTETS
+                    }
+            );
             let code: u16 = text[..3].parse().expect("three digits");
             assert!((200..600).contains(&code));
             let ends = text.as_bytes()[3] == b' ';

@@ -50,11 +50,12 @@ pub const SENDMAIL: &Set = &programs("sendmail", &["m4", "sendmail-bin", "sendma
 /// Dovecot, for LMTP with quota.
 pub const DOVECOT: &Set = &programs("dovecot", &["dovecot-core", "dovecot-lmtpd"]);
 
-/// What people send test mails with: swaks with its Perl, and msmtp.
+/// What people send test mails with: swaks with its Perl, msmtp, and gsasl, which logs in and sends nothing.
 pub const CLIENTS: &Set = &programs(
     "clients",
     &[
         "curl",
+        "gsasl",
         "libauthen-sasl-perl",
         "libnet-ssleay-perl",
         "msmtp",

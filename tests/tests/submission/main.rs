@@ -1,6 +1,7 @@
 //! Submission: who logs in sends to anybody under his own addresses, and nobody else sends anything there.
 
 mod clients;
+mod scram;
 
 use std::fs::{self, Permissions};
 use std::io::Read as _;

@@ -6,7 +6,7 @@ mod file;
 
 use super::{DONE, NO, NOT_PERMITTED, TEMPORARY};
 use crate::config::Config;
-use crate::passwords::{Kind, Line, Passwords, hash, written};
+use crate::passwords::{Kind, Line, Passwords, hash, scram, written};
 use ask::Unasked;
 use clap::{Args, Subcommand};
 use file::{Edit, Held, TooLong};
@@ -14,15 +14,16 @@ use mail::Mailbox;
 use serde_json::json;
 use std::io;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// What is done with those who may log in.
 #[derive(Subcommand)]
 pub enum UserCommand {
     /// Lets somebody log in. The password is asked for at the terminal, or is the first line of standard input where that is
     /// no terminal.
-    Add(Named),
+    Add(New),
     /// Gives somebody who may log in another password, asked for in the same way.
-    Passwd(Named),
+    Passwd(New),
     /// Lets somebody log in no more.
     Remove(Named),
     /// Lists who may log in, and by which kind of hash.
@@ -39,6 +40,17 @@ pub struct Named {
     place: Place,
 }
 
+/// Who is to have which password.
+#[derive(Args)]
+pub struct New {
+    #[command(flatten)]
+    named: Named,
+    /// Makes a secret for SCRAM too, beside the hash, where auth.scram is "offer". The password is then of printable ASCII.
+    /// Who steals the file guesses faster at it than at the hash.
+    #[arg(long)]
+    scram: bool,
+}
+
 /// Where the hashes are.
 #[derive(Args)]
 pub struct Place {
@@ -51,9 +63,8 @@ impl UserCommand {
     /// The file that was named on the command line.
     pub fn file(&self) -> Option<&Path> {
         let place = match self {
-            UserCommand::Add(named) | UserCommand::Passwd(named) | UserCommand::Remove(named) => {
-                &named.place
-            }
+            UserCommand::Add(new) | UserCommand::Passwd(new) => &new.named.place,
+            UserCommand::Remove(named) => &named.place,
             UserCommand::List(place) => place,
         };
         place.file.as_deref()
@@ -88,6 +99,8 @@ enum Undone {
     NotThere,
     /// No password was got.
     Unasked(Unasked),
+    /// Clients would not all send the same of this password.
+    NotForScram,
     /// The file would be more than is read.
     TooLong(TooLong),
 }
@@ -113,8 +126,8 @@ fn mailbox(text: &str) -> Result<Mailbox, String> {
 pub fn obey(file: &Path, command: &UserCommand, json: bool) -> u8 {
     let (name, done) = match command {
         UserCommand::List(_) => return list(file, json),
-        UserCommand::Add(named) => (&named.name, add(file, &named.name)),
-        UserCommand::Passwd(named) => (&named.name, passwd(file, &named.name)),
+        UserCommand::Add(new) => (&new.named.name, add(file, new)),
+        UserCommand::Passwd(new) => (&new.named.name, passwd(file, new)),
         UserCommand::Remove(named) => (&named.name, remove(file, &named.name)),
     };
     match done {
@@ -123,7 +136,8 @@ pub fn obey(file: &Path, command: &UserCommand, json: bool) -> u8 {
     }
 }
 
-fn add(file: &Path, name: &Mailbox) -> Result<Deed, Undone> {
+fn add(file: &Path, new: &New) -> Result<Deed, Undone> {
+    let name = &new.named.name;
     let there = |octets: &[u8]| file::has(octets, name);
     // Before anybody is asked for a password in vain.
     match file::read(file) {
@@ -133,28 +147,36 @@ fn add(file: &Path, name: &Mailbox) -> Result<Deed, Undone> {
         }
         _ => {}
     }
-    let line = line(name)?;
+    let password = new.password()?;
     let held = hold(file, true)?;
     if there(held.octets()) {
         return Err(Undone::There);
     }
-    change(file, &held, name, &Edit::Append(&line))?;
+    let (octets, line) = new.line(held.octets(), &password);
+    change(file, &held, &octets, name, &Edit::Append(&line))?;
     Ok(Deed::Added)
 }
 
-fn passwd(file: &Path, name: &Mailbox) -> Result<Deed, Undone> {
+fn passwd(file: &Path, new: &New) -> Result<Deed, Undone> {
+    let name = &new.named.name;
     let octets = file::read(file).map_err(|error| Undone::File(file.into(), error))?;
     if !file::has(&octets, name) {
         return Err(Undone::NotThere);
     }
-    let line = line(name)?;
+    let password = new.password()?;
     let held = hold(file, false)?;
     if !file::has(held.octets(), name) {
         return Err(Undone::NotThere);
     }
-    change(file, &held, name, &Edit::Replace(&line))?;
+    let (octets, line) = new.line(held.octets(), &password);
+    change(file, &held, &octets, name, &Edit::Replace(&line))?;
     if file::is_disabled(held.octets(), name) {
         eprintln!("warning: {name} was disabled, and may log in again with this password");
+    }
+    if !new.scram && file::has_secret(held.octets(), name) {
+        eprintln!(
+            "warning: {name} logs in by SCRAM no more: --scram makes a secret of this password for it"
+        );
     }
     Ok(Deed::Changed)
 }
@@ -164,14 +186,32 @@ fn remove(file: &Path, name: &Mailbox) -> Result<Deed, Undone> {
     if !file::has(held.octets(), name) {
         return Err(Undone::NotThere);
     }
-    change(file, &held, name, &Edit::Remove)?;
+    change(file, &held, held.octets(), name, &Edit::Remove)?;
     Ok(Deed::Removed)
 }
 
-/// Asks for a password and makes a line of it.
-fn line(name: &Mailbox) -> Result<String, Undone> {
-    let password = ask::password(name)?;
-    Ok(format!("{}:{}", written(name), *hash(&password)))
+impl New {
+    /// Asks for a password of which a line can be made.
+    fn password(&self) -> Result<Zeroizing<Vec<u8>>, Undone> {
+        let password = ask::password(&self.named.name)?;
+        if self.scram && !scram::takes(&password) {
+            return Err(Undone::NotForScram);
+        }
+        Ok(password)
+    }
+
+    /// The line of this password; with the file that it goes to, which has the key of salts then where that is needed.
+    fn line(&self, octets: &[u8], password: &[u8]) -> (Zeroizing<Vec<u8>>, Zeroizing<String>) {
+        let name = &self.named.name;
+        let mut line = Zeroizing::new(format!("{}:{}", written(name), *hash(password)));
+        if !self.scram {
+            return (Zeroizing::new(octets.to_vec()), line);
+        }
+        let (octets, salts) = file::with_salts(octets);
+        let secret = scram::secret(password, name, &salts);
+        line = Zeroizing::new(format!("{}:{}", *line, *secret));
+        (octets, line)
+    }
 }
 
 fn hold(file: &Path, make: bool) -> Result<Held, Undone> {
@@ -179,8 +219,14 @@ fn hold(file: &Path, make: bool) -> Result<Held, Undone> {
 }
 
 /// Writes the file anew, and says what is wrong with other lines of it: with those no reload would take it.
-fn change(file: &Path, held: &Held, name: &Mailbox, edit: &Edit) -> Result<(), Undone> {
-    let octets = file::edited(held.octets(), name, edit).map_err(Undone::TooLong)?;
+fn change(
+    file: &Path,
+    held: &Held,
+    octets: &[u8],
+    name: &Mailbox,
+    edit: &Edit,
+) -> Result<(), Undone> {
+    let octets = file::edited(octets, name, edit).map_err(Undone::TooLong)?;
     let written = held.replace(&octets);
     written.map_err(|error| Undone::File(file.into(), error))?;
     for mistake in Passwords::parse(&octets).err().unwrap_or_default() {
@@ -214,6 +260,10 @@ fn refuse(file: &Path, name: &Mailbox, why: &Undone) -> u8 {
         Undone::NotThere => eprintln!("ringmail: {name} is not in {}", file.display()),
         Undone::Unasked(Unasked::Signal(number)) => return ask::ended_by(*number),
         Undone::Unasked(why) => eprintln!("ringmail: {why}; nothing was changed"),
+        Undone::NotForScram => eprintln!(
+            "ringmail: the password is not of printable ASCII alone, and not all clients would prove the same by SCRAM; \
+             nothing was changed"
+        ),
         Undone::TooLong(why) => eprintln!("ringmail: {}: {why}", file.display()),
     }
     NO
@@ -257,12 +307,14 @@ fn list(file: &Path, json: bool) -> u8 {
             let name = name.to_string();
             println!(
                 "{}",
-                json!({ "user": name, "hash": kind, "disabled": entry.disabled, "line": number })
+                json!({ "user": name, "hash": kind, "scram": entry.has_secret(),
+                        "disabled": entry.disabled, "line": number })
             );
             continue;
         }
         let disabled = if entry.disabled { "  disabled" } else { "" };
-        println!("{name}  {}{disabled}", kind.unwrap_or("no hash"));
+        let scram = if entry.has_secret() { "  scram" } else { "" };
+        println!("{name}  {}{scram}{disabled}", kind.unwrap_or("no hash"));
     }
     if count == 0 && !json {
         println!("nobody may log in");

@@ -28,6 +28,17 @@ pub(super) const SECTION: Section = Section {
             state: State::Built,
         },
         OptionRow {
+            key: "scram",
+            kind: Kind::OneOf(&["off", "offer"]),
+            default: "off",
+            doc: "whether passwords can be proved by SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, besides being said",
+            more: "With `offer` each user needs a secret for it, which `ringmail user add --scram` and `ringmail user passwd \
+                   --scram` write beside the hash; a client that takes SCRAM where it is offered does not log in without. \
+                   Who steals the file guesses faster at these secrets than at hashes.",
+            example: "\"offer\"",
+            state: State::Built,
+        },
+        OptionRow {
             key: "senders",
             kind: Kind::Aliases,
             default: "",
@@ -45,6 +56,8 @@ pub(super) const SECTION: Section = Section {
 pub struct Auth {
     /// The file of password hashes: absolute.
     pub passwords: PathBuf,
+    /// Whether SCRAM is offered.
+    pub scram: bool,
 }
 
 /// How the socket of Dovecot's logins would be named.
@@ -53,6 +66,11 @@ const DOVECOT: &str = "dovecot:";
 pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'_>) {
     match row.key {
         "passwords" => passwords(reader, row, value),
+        "scram" => {
+            if let Some(word) = read::word(row, value, &mut reader.errors) {
+                reader.auth.scram = word == "offer";
+            }
+        }
         _ => senders(reader, row, value),
     }
 }

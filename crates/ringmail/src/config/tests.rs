@@ -207,13 +207,14 @@ fn logins_and_what_they_are_granted_reach_the_policy_brain() {
     let config = parse(SMALL).unwrap();
     let passwords = config.auth.passwords.to_str();
     assert_eq!(passwords, Some("/etc/ringmail/passwords"));
-    assert!(config.listen.submission.is_empty());
+    assert!(config.listen.submission.is_empty() && !config.auth.scram);
     let text = SMALL.replace(
         "[listen]",
-        "cert = \"/a/b\"\n[auth]\npasswords = \"file:/c/d\"\nsenders = { \"ann@example.org\" = [\"@example.com\", \"x@example.net\"], \"Bob@Example.org\" = \"*\" }\n[listen]\nsubmission = [\"[::]:465\", \"[::]:587\"]",
+        "cert = \"/a/b\"\n[auth]\npasswords = \"file:/c/d\"\nscram = \"offer\"\nsenders = { \"ann@example.org\" = [\"@example.com\", \"x@example.net\"], \"Bob@Example.org\" = \"*\" }\n[listen]\nsubmission = [\"[::]:465\", \"[::]:587\"]",
     );
     let config = parse(&text).unwrap();
     assert_eq!(config.auth.passwords.to_str(), Some("/c/d"));
+    assert!(config.auth.scram);
     let doors = config.listen.submission.iter();
     let doors: Vec<_> = doors.map(|d| (d.address.port(), d.at_once)).collect();
     assert_eq!(doors, [(465, true), (587, false)]);

@@ -4,11 +4,13 @@
 use super::clock::Clock;
 use super::edge::Stream;
 use super::place::Place;
-use super::tls::{Agreed, Tls};
+use super::tls::{Agreed, Shaken, Tls};
 use crate::config::Limits;
 use mail::{Public, Reply, Time};
 use policy::Refusal;
-use smtp::server::{Answer, Credentials, Output, Parameters, Question, Session, replies};
+use smtp::server::{
+    Answer, Credentials, LoginAnswer, Output, Parameters, Question, Scram, Session, replies,
+};
 use std::io;
 use std::rc::Rc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,8 +41,8 @@ pub trait Desk {
     fn discard(&mut self);
     /// The client wanted TLS: it stands as was agreed, or did not come to be and the connection ends.
     fn shook_hands(&mut self, shaken: Result<Agreed, &io::Error>);
-    /// Are name and password right? Nothing is read until this is known.
-    fn login(&mut self, credentials: Credentials) -> impl Future<Output = Answer>;
+    /// Is what somebody logs in with right? Nothing is read until this is known.
+    fn login(&mut self, credentials: Credentials) -> impl Future<Output = LoginAnswer>;
     /// Makes the message durable; what is left of its content is in `buffer`. With a yes comes the
     /// public token of the message.
     fn commit(
@@ -59,6 +61,7 @@ pub fn parameters(limits: &Limits, start_tls: bool, needs_login: bool, relays: b
         errors_max: limits.errors,
         start_tls,
         needs_login,
+        scram: Scram::Off,
         dsn: needs_login || relays,
     }
 }
@@ -164,17 +167,19 @@ pub async fn serve<D: Desk>(
                 Output::Ask(Question::Login) => {
                     send(&mut *stream, &mut out, &mut session, setting).await?;
                     let answer = log_in(&mut session, desk).await;
-                    session.answer(answer, now());
+                    session.answer_login(answer, now());
                 }
+                Output::Challenge => session.write_challenge(&mut out),
                 Output::ContentBegins => desk.content_begins(&session),
                 Output::Ask(Question::StartTls) => session.answer(setting.can_shake(), now()),
                 Output::StartTls => {
                     send(&mut *stream, &mut out, &mut session, setting).await?;
-                    stream = match shake(stream, setting, desk).await {
-                        Some(stream) => stream,
-                        None => return Ok(session),
+                    let Some(shaken) = shake(stream, setting, desk).await else {
+                        return Ok(session);
                     };
+                    stream = shaken.stream;
                     session.secured(now());
+                    session.bind(shaken.exported);
                 }
                 Output::DiscardContent => {
                     content.clear();
@@ -217,11 +222,10 @@ async fn begin<D: Desk>(
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     let shaken = shake(stream, setting, desk).await;
-    let stream = shaken.ok_or(io::ErrorKind::NotConnected)?;
-    Ok((
-        stream,
-        Session::under_tls(setting.parameters.clone(), now()),
-    ))
+    let shaken = shaken.ok_or(io::ErrorKind::NotConnected)?;
+    let mut session = Session::under_tls(setting.parameters.clone(), now());
+    session.bind(shaken.exported);
+    Ok((shaken.stream, session))
 }
 
 /// Makes room behind so many octets that were used; how many of these are left.
@@ -240,11 +244,11 @@ fn forget_used(input: &mut Vec<u8>, used: usize) -> usize {
 }
 
 /// Asks about what the client logs in with.
-async fn log_in<D: Desk>(session: &mut Session, desk: &mut D) -> Answer {
+async fn log_in<D: Desk>(session: &mut Session, desk: &mut D) -> LoginAnswer {
     match session.take_credentials() {
         Some(credentials) => desk.login(credentials).await,
         // They are there when they are asked about.
-        None => Answer::Refuse(replies::LOGIN_LATER),
+        None => LoginAnswer::Refuse(replies::LOGIN_LATER),
     }
 }
 
@@ -293,12 +297,12 @@ async fn shake<D: Desk>(
     stream: Box<dyn Stream>,
     setting: &Setting,
     desk: &mut D,
-) -> Option<Box<dyn Stream>> {
+) -> Option<Shaken> {
     let shaking = setting.tls.as_ref()?.accept(stream);
     match unless_stopped(setting, shaking).await {
-        Ok((stream, agreed)) => {
-            desk.shook_hands(Ok(agreed));
-            Some(stream)
+        Ok(shaken) => {
+            desk.shook_hands(Ok(shaken.agreed.clone()));
+            Some(shaken)
         }
         Err(error) => {
             desk.shook_hands(Err(&error));

@@ -13,8 +13,9 @@ use crate::ipc::sign::Certificate;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{CommonState, ServerConfig};
+use rustls::{CommonState, ProtocolVersion, ServerConfig, ServerConnection};
 use signer::{RemoteKey, Signer};
+use smtp::scram::BINDING_OCTETS;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,6 +27,9 @@ use tokio_rustls::TlsAcceptor;
 const HANDSHAKE_WAIT: Duration = Duration::from_mins(1);
 /// How long keys may take to say which certificates there are: it starts when we do.
 const CERTIFICATES_WAIT: Duration = Duration::from_secs(10);
+
+/// RFC 9266 §2.
+const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 
 /// What a server shows and signs with.
 pub struct Tls {
@@ -62,13 +66,35 @@ impl Tls {
         self.signer.stands()
     }
 
-    /// Shakes hands; gives the connection as it is under TLS, and what was agreed on.
-    pub async fn accept(&self, stream: Box<dyn Stream>) -> io::Result<(Box<dyn Stream>, Agreed)> {
+    /// Shakes hands.
+    pub async fn accept(&self, stream: Box<dyn Stream>) -> io::Result<Shaken> {
         let shaken = tokio::time::timeout(HANDSHAKE_WAIT, self.acceptor.accept(stream)).await;
         let stream = shaken.map_err(|_| io::ErrorKind::TimedOut)??;
-        let agreed = Agreed::of(stream.get_ref().1);
-        Ok((Box::new(stream), agreed))
+        let connection = stream.get_ref().1;
+        Ok(Shaken {
+            agreed: Agreed::of(connection),
+            exported: exported(connection),
+            stream: Box::new(stream),
+        })
     }
+}
+
+/// A connection after its handshake.
+pub struct Shaken {
+    /// As it is under TLS.
+    pub stream: Box<dyn Stream>,
+    /// What was agreed on.
+    pub agreed: Agreed,
+    /// The channel binding `tls-exporter` (RFC 9266); none before TLS 1.3.
+    pub exported: Option<[u8; BINDING_OCTETS]>,
+}
+
+/// What both ends export under the label of RFC 9266 §2 with no context. TLS 1.2 would have to prove first that nobody can
+/// make two connections alike (§3): with it nothing is bound.
+fn exported(connection: &ServerConnection) -> Option<[u8; BINDING_OCTETS]> {
+    let is_1_3 = connection.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+    let exported = connection.export_keying_material([0; BINDING_OCTETS], EXPORTER, Some(b""));
+    exported.ok().filter(|_| is_1_3)
 }
 
 /// Lets the library look around while that can be done: for sources of random numbers that only some systems have.

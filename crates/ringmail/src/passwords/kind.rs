@@ -20,6 +20,8 @@ pub enum Kind {
     Sha256Crypt,
     /// `$6$`
     Sha512Crypt,
+    /// `{SCRAM-SHA-256}`, beside a hash.
+    ScramSha256,
     /// `$y$`
     Yescrypt,
 }
@@ -32,6 +34,7 @@ impl Kind {
             Kind::Bcrypt => "bcrypt",
             Kind::Sha256Crypt => "sha256-crypt",
             Kind::Sha512Crypt => "sha512-crypt",
+            Kind::ScramSha256 => "scram-sha-256",
             Kind::Yescrypt => "yescrypt",
         }
     }
@@ -103,6 +106,8 @@ impl Hash {
             Kind::Sha256Crypt => ShaCrypt::parse(Sha::Sha256, rest).map(Hash::ShaCrypt),
             Kind::Sha512Crypt => ShaCrypt::parse(Sha::Sha512, rest).map(Hash::ShaCrypt),
             Kind::Yescrypt => Yescrypt::parse(rest).map(Hash::Yescrypt),
+            // It is none of the beginnings.
+            Kind::ScramSha256 => Err(Wrong::Kind),
         }
     }
 

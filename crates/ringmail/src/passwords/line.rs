@@ -1,7 +1,8 @@
-//! A line of the file: `NAME:HASH`, a comment or nothing.
+//! A line of the file: `NAME:HASH`, with a secret of SCRAM behind it or not; the key of salts; a comment or nothing.
 
 use super::kind::{Hash, Kind};
 use super::mistake::Wrong;
+use super::scram::{EVERYBODY, SCHEME, Salts, Secret};
 use mail::Mailbox;
 
 /// What a line says.
@@ -10,6 +11,8 @@ pub enum Line {
     Nothing,
     /// One who may log in, or may not.
     Login(Entry),
+    /// What the salts of all names are made of.
+    Salts(Salts),
 }
 
 /// One name and what stands behind it.
@@ -20,12 +23,19 @@ pub struct Entry {
     pub disabled: bool,
     /// The hash; none where nothing stands behind the `!`.
     pub(super) hash: Option<Hash>,
+    /// What a password can be proved against.
+    pub(super) secret: Option<Box<Secret>>,
 }
 
 impl Entry {
     /// Of which kind its hash is, where it has one.
     pub fn kind(&self) -> Option<Kind> {
         self.hash.as_ref().map(Hash::kind)
+    }
+
+    /// Whether it can log in by SCRAM, if it may log in.
+    pub fn has_secret(&self) -> bool {
+        self.secret.is_some()
     }
 }
 
@@ -48,15 +58,22 @@ impl Line {
         let Some((name, rest)) = part(octets)? else {
             return Ok(Line::Nothing);
         };
+        if name == EVERYBODY {
+            return Salts::parse(rest).map(Line::Salts);
+        }
         let name = Mailbox::parse(name).map_err(Wrong::Name)?.folded();
         let (disabled, rest) = match rest.strip_prefix(DISABLED) {
             Some(rest) => (true, rest),
             None if rest == NO_PASSWORD => (true, ""),
             None => (false, rest),
         };
-        if rest.contains(':') {
-            return Err(Wrong::More);
-        }
+        let (rest, secret) = match rest.split_once(':') {
+            Some((rest, more)) => {
+                let secret = more.strip_prefix(SCHEME).ok_or(Wrong::More)?;
+                (rest, Some(Box::new(Secret::parse(secret)?)))
+            }
+            None => (rest, None),
+        };
         let hash = match rest {
             "" if disabled => None,
             "" => return Err(Wrong::NoHash),
@@ -66,6 +83,7 @@ impl Line {
             name,
             disabled,
             hash,
+            secret,
         }))
     }
 

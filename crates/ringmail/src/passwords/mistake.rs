@@ -40,8 +40,10 @@ pub enum Wrong {
     Twice(usize),
     /// Nothing stands behind the name.
     NoHash,
-    /// Something stands behind the hash.
+    /// Something stands behind the hash, and is no secret of SCRAM.
     More,
+    /// What stands for all names is no key of salts.
+    Everybody,
     /// A kind of hash that is not read.
     Kind,
     /// The word in braces names another kind of hash than stands behind it.
@@ -88,7 +90,12 @@ impl fmt::Display for Wrong {
             Wrong::NoHash => {
                 f.write_str("no hash stands behind the name; `!` is for who may not log in")
             }
-            Wrong::More => f.write_str("something stands behind the hash; only NAME:HASH is read"),
+            Wrong::More => f.write_str(
+                "something stands behind the hash; only NAME:HASH is read, and NAME:HASH:{SCRAM-SHA-256}...",
+            ),
+            Wrong::Everybody => {
+                f.write_str("behind `*` stands a whole {SCRAM-SALT} key, and nothing else")
+            }
             Wrong::Kind => f.write_str(
                 "hashes of this kind are not read; $argon2id$, $y$, $2b$, $6$ and $5$ are",
             ),

@@ -8,13 +8,14 @@
 
 mod checkers;
 mod failures;
+mod scram;
 
 use crate::drive::arrow::{self, Receiver, Sender};
 use crate::drive::birth::Birth;
 use crate::drive::password;
 use crate::event::paced::Paced;
 use crate::event::{self, Event};
-use crate::ipc::check::{Checked, Found, Question};
+use crate::ipc::check::{Checked, Evidence, Found, Question};
 use crate::ipc::spawn::{Arrow, FromRole, SecretFile, Share, ToRole};
 use crate::passwords::{self, Passwords};
 use crate::ticket::{LoggedIn, Ticket, Tickets};
@@ -22,7 +23,8 @@ use checkers::Check;
 pub use checkers::Checkers;
 use failures::{Failures, network};
 use mail::Mailbox;
-use mail::limits::{LOGIN_NAME_OCTETS, LOGIN_PASSWORD_OCTETS};
+use mail::limits::{LOGIN_LINE_OCTETS, LOGIN_NAME_OCTETS, LOGIN_PASSWORD_OCTETS};
+use scram::Nonces;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -49,6 +51,7 @@ struct Auth {
     passwords: RefCell<Option<Arc<Passwords>>>,
     tickets: RefCell<Option<Rc<Tickets>>>,
     failures: RefCell<Failures>,
+    nonces: Nonces,
     /// How many wait or are looked at, by network.
     waiting: RefCell<BTreeMap<IpAddr, usize>>,
     refused: Paced,
@@ -59,7 +62,9 @@ struct Auth {
 enum Why {
     Unknown,
     Disabled,
+    NoSecret,
     Wrong,
+    Unchallenged,
     TooManyWrong,
     Busy,
     NobodyCan,
@@ -70,7 +75,9 @@ impl Why {
         match self {
             Why::Unknown => "no such name",
             Why::Disabled => "the name may not log in",
+            Why::NoSecret => "the name has no secret of SCRAM",
             Why::Wrong => "another password",
+            Why::Unchallenged => "an answer of SCRAM to no challenge of this session",
             Why::TooManyWrong => {
                 "too many were wrong from this network: not told whether this one is"
             }
@@ -140,6 +147,7 @@ impl Auth {
             passwords: RefCell::default(),
             tickets: RefCell::default(),
             failures: RefCell::default(),
+            nonces: Nonces::new(),
             waiting: RefCell::default(),
             refused: Paced::default(),
         }
@@ -161,18 +169,13 @@ impl Auth {
         Ok(())
     }
 
-    /// Whether this is a user.
+    /// Whether the password is this user's.
     async fn check(
         &self,
         question: &Question,
         password: Zeroizing<Vec<u8>>,
     ) -> Result<(Mailbox, Ticket), Why> {
-        let Question {
-            session,
-            peer,
-            user,
-            ..
-        } = question;
+        let Question { peer, user, .. } = question;
         let passwords = self.passwords.borrow().clone().ok_or(Why::NobodyCan)?;
         let tickets = self.tickets.borrow().clone().ok_or(Why::NobodyCan)?;
         let places = if self.failures.borrow().knows(*peer) {
@@ -187,6 +190,22 @@ impl Auth {
             password,
         });
         let checked = found.await.map_err(|_| Why::Busy)?;
+        self.judged(question, checked, &tickets)
+    }
+
+    /// What comes of what was looked at, with the guesses from this network counted.
+    fn judged(
+        &self,
+        question: &Question,
+        checked: passwords::Checked,
+        tickets: &Tickets,
+    ) -> Result<(Mailbox, Ticket), Why> {
+        let Question {
+            session,
+            peer,
+            user,
+            ..
+        } = question;
         let (now, mut failures) = (Instant::now(), self.failures.borrow_mut());
         // One name in whatever case, here too.
         let user = mail::folded(user).into_owned();
@@ -195,6 +214,7 @@ impl Auth {
             passwords::Checked::Wrong => Err(Why::Wrong),
             passwords::Checked::Unknown => Err(Why::Unknown),
             passwords::Checked::Disabled => Err(Why::Disabled),
+            passwords::Checked::NoSecret => Err(Why::NoSecret),
         };
         let are_too_many = failures.are_too_many(*peer, now);
         let login = match why {
@@ -215,32 +235,44 @@ impl Auth {
     }
 
     async fn answer(&self, question: &Question, password: Zeroizing<Vec<u8>>) -> Found {
-        let (session, peer) = (
-            mail::QueueId::from_u64(question.session),
-            question.peer.to_string(),
-        );
-        match self.check(question, password).await {
-            Ok((login, ticket)) => {
+        let found = match &question.evidence {
+            Evidence::Password => {
+                let login = self.check(question, password).await;
+                login.map(|login| Found::Right(Box::new(login)))
+            }
+            Evidence::First(bare) => self.challenge(question, bare),
+            Evidence::Proof(proof) => self.prove(question, proof),
+        };
+        self.tell(question, &found);
+        found.unwrap_or_else(|why| match why {
+            Why::Unknown | Why::Disabled | Why::NoSecret | Why::Wrong => Found::Wrong,
+            // Whom an auth of before has challenged may begin again.
+            Why::Unchallenged | Why::TooManyWrong | Why::Busy | Why::NobodyCan => Found::Later,
+        })
+    }
+
+    /// Says to the log what was found.
+    fn tell(&self, question: &Question, found: &Result<Found, Why>) {
+        let session = mail::QueueId::from_u64(question.session);
+        let peer_ip = question.peer.to_string();
+        match found {
+            Ok(Found::Right(login) | Found::Proved(login, _)) => {
                 event::say(&Event::LoginAccepted {
                     session,
-                    peer_ip: peer,
-                    login: login.to_string(),
+                    peer_ip,
+                    login: login.0.to_string(),
                 });
-                Found::Right(Box::new((login, ticket)))
             }
+            Ok(_) => {}
             Err(why) => {
                 if let Some(unsaid) = self.refused.take() {
                     event::say(&Event::LoginRefused {
                         session,
-                        peer_ip: peer,
+                        peer_ip,
                         user: question.user.clone(),
                         cause: why.words(),
                         unsaid,
                     });
-                }
-                match why {
-                    Why::Unknown | Why::Disabled | Why::Wrong => Found::Wrong,
-                    Why::TooManyWrong | Why::Busy | Why::NobodyCan => Found::Later,
                 }
             }
         }
@@ -290,6 +322,7 @@ async fn serve(auth: Rc<Auth>, sender: Sender<Checked>, mut receiver: Receiver<Q
         if heard.fd.is_some()
             || password.len() > LOGIN_PASSWORD_OCTETS
             || question.user.len() > LOGIN_NAME_OCTETS
+            || question.evidence.octets() > LOGIN_LINE_OCTETS
         {
             return;
         }

@@ -31,6 +31,7 @@ use connection::Desk as _;
 use crowd::Crowd;
 use desk::Desk;
 use policy::Policy;
+use smtp::server::{Parameters, Scram};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
@@ -58,6 +59,8 @@ struct Settings {
     policy: Policy,
     /// Whether users log in where they submit mail.
     has_logins: bool,
+    /// Whether by SCRAM too.
+    scram: Scram,
     hostname: Rc<str>,
     limits: Limits,
 }
@@ -149,6 +152,11 @@ impl Settings {
         Self {
             policy: Policy::new(config.policy.clone()),
             has_logins: config.has_logins(),
+            scram: if config.auth.scram {
+                Scram::Offered
+            } else {
+                Scram::Off
+            },
             hostname: config.hostname.clone().into(),
             limits: config.limits.clone(),
         }
@@ -303,7 +311,10 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
     let tls = shared.tls.borrow().clone();
     let needs_login = door != Listener::Mx && settings.has_logins;
     let setting = Setting {
-        parameters: connection::parameters(&settings.limits, tls.is_some(), needs_login, is_ours),
+        parameters: Parameters {
+            scram: settings.scram,
+            ..connection::parameters(&settings.limits, tls.is_some(), needs_login, is_ours)
+        },
         tls_at_once: door == Listener::Submissions,
         hostname: Rc::clone(&settings.hostname),
         tls,
@@ -327,6 +338,11 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
         // It was said, or counted, as it came.
         return;
     }
+    let login = match &ended {
+        // Whoever proved himself and went back on it is nobody.
+        Ok(session) if !session.is_logged_in() => String::new(),
+        _ => desk.login(),
+    };
     let helo = ended
         .ok()
         .and_then(|session| session.hello().map(|h| h.name.to_string()));
@@ -335,7 +351,7 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
         peer_ip: peer.to_string(),
         listener: desk.listener(),
         accepted: desk.messages(),
-        login: desk.login(),
+        login,
         tls: desk.agreed(),
         helo: helo.unwrap_or_default(),
     });

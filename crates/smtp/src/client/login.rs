@@ -42,7 +42,7 @@ impl Offered {
             match Mechanism::from_name(word) {
                 Some(Mechanism::Plain) => self.plain = true,
                 Some(Mechanism::Login) => self.login = true,
-                None => {}
+                Some(Mechanism::ScramSha256 | Mechanism::ScramSha256Plus) | None => {}
             }
         }
     }

@@ -1,16 +1,23 @@
-//! AUTH, RFC 4954: how a client says who it is. What it says is read here, strictly and within bounds; whether name and
-//! password are right leaves as [`Question::Login`]. Both mechanisms say the password as it is, so that nothing is offered
-//! and nothing is read but under TLS.
+//! AUTH, RFC 4954: how a client says who it is. What it says is read here, strictly and within bounds; whether it is right
+//! leaves as [`Question::Login`]. Two mechanisms say the password as it is, so that nothing is offered and nothing is read
+//! but under TLS; SCRAM, which proves it, is in `scram`.
+
+mod scram;
+
+pub(super) use scram::Unsaid;
+pub use scram::{Challenge, LoginAnswer};
 
 use super::{Output, Question, Session, Standing, State, replies};
 use crate::command::{Command, InitialResponse};
 use crate::extension::Mechanism;
+use crate::scram::{CODE_OCTETS, First, Proof, Refused, Unproved};
 use data_encoding::BASE64;
 use mail::limits::{
     COMMAND_LINE_OCTETS, LOGIN_LINE_OCTETS, LOGIN_NAME_OCTETS, LOGIN_PASSWORD_OCTETS,
     SESSION_LOGINS_REFUSED,
 };
 use mail::{Class, Reply};
+use scram::{Challenged, Then};
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -18,15 +25,34 @@ use zeroize::Zeroizing;
 pub struct Credentials {
     /// His name: UTF-8 of at most [`LOGIN_NAME_OCTETS`] octets, not empty, without control characters.
     pub user: Box<str>,
+    /// What he has to show for it.
+    pub evidence: Evidence,
+}
+
+/// What is asked about.
+pub enum Evidence {
     /// His password: UTF-8 of at most [`LOGIN_PASSWORD_OCTETS`] octets, not empty, without control characters. It is wiped
-    /// when it is dropped.
-    pub password: Zeroizing<Vec<u8>>,
+    /// when it is dropped. Where it is right the answer is [`LoginAnswer::Accept`].
+    Password(Zeroizing<Vec<u8>>),
+    /// Nothing yet: he began SCRAM with this client-first-message-bare, and is to have a [`LoginAnswer::Challenge`], whoever
+    /// he is.
+    First(Box<str>),
+    /// A proof by SCRAM; where it is right the answer is [`LoginAnswer::Proved`].
+    Proof(Box<Proof>),
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials(..)")
     }
+}
+
+/// Somebody logs in, and is asked about.
+#[derive(Debug)]
+pub(super) struct Asking {
+    /// Until somebody takes it.
+    credentials: Option<Credentials>,
+    then: Then,
 }
 
 /// What the client is to say next.
@@ -37,6 +63,12 @@ pub(super) enum Exchange {
     User,
     /// The password, of LOGIN; this was the name.
     Password(Box<str>),
+    /// The client-first-message of SCRAM, by this mechanism.
+    First(Mechanism),
+    /// The client-final-message, behind this challenge.
+    Proof(Box<Challenged>),
+    /// Nothing: he has proved himself, and is told by this signature that we know him too.
+    Empty([u8; CODE_OCTETS]),
 }
 
 impl fmt::Debug for Exchange {
@@ -45,6 +77,9 @@ impl fmt::Debug for Exchange {
             Exchange::Plain => "Plain",
             Exchange::User => "User",
             Exchange::Password(_) => "Password(..)",
+            Exchange::First(_) => "First",
+            Exchange::Proof(_) => "Proof",
+            Exchange::Empty(_) => "Empty",
         })
     }
 }
@@ -54,8 +89,27 @@ impl fmt::Debug for Exchange {
 enum Unfit {
     /// It is nothing that the mechanism knows.
     Malformed,
-    /// Somebody wants to act as another.
-    ForAnother,
+    /// Whoever it is, this is no login: he wants to act as another, or what he says does not belong to this exchange or to
+    /// this connection.
+    Wrong,
+}
+
+impl From<Refused> for Unfit {
+    fn from(why: Refused) -> Self {
+        match why {
+            Refused::Malformed => Unfit::Malformed,
+            Refused::ForAnother | Refused::Binding => Unfit::Wrong,
+        }
+    }
+}
+
+impl From<Unproved> for Unfit {
+    fn from(why: Unproved) -> Self {
+        match why {
+            Unproved::Malformed => Unfit::Malformed,
+            Unproved::Elsewhere => Unfit::Wrong,
+        }
+    }
 }
 
 impl Session {
@@ -67,7 +121,7 @@ impl Session {
     /// What [`Question::Login`] is about; it can be had once.
     pub fn take_credentials(&mut self) -> Option<Credentials> {
         match &mut self.state {
-            State::LoggingIn(credentials) => credentials.take(),
+            State::LoggingIn(asking) => asking.credentials.take(),
             _ => None,
         }
     }
@@ -153,9 +207,10 @@ impl Session {
             // Who has one open has logged in.
             Standing::LoggedIn => return self.fault(replies::LOGGED_IN_ALREADY),
         }
-        let (exchange, challenge) = match mechanism {
-            Some(Mechanism::Plain) => (Exchange::Plain, replies::ASK_PLAIN),
+        let (exchange, challenge) = match mechanism.filter(|one| self.proofs().has(*one)) {
+            Some(Mechanism::Plain) => (Exchange::Plain, replies::ASK_MESSAGE),
             Some(Mechanism::Login) => (Exchange::User, replies::ASK_USER),
+            Some(scram) => (Exchange::First(scram), replies::ASK_MESSAGE),
             None => return self.fault(replies::UNKNOWN_MECHANISM),
         };
         match initial_response {
@@ -209,8 +264,17 @@ impl Session {
                 Exchange::User => Heard::User(user(&octets)?),
                 Exchange::Password(user) => Heard::All(Credentials {
                     user,
-                    password: password(&octets)?,
+                    evidence: Evidence::Password(password(&octets)?),
                 }),
+                Exchange::First(mechanism) => {
+                    let binding = self.binding.is_some();
+                    Heard::First(First::parse(&octets, mechanism, binding)?)
+                }
+                Exchange::Proof(challenged) => {
+                    Heard::Proof(challenged.proved(&octets, self.binding.as_ref())?)
+                }
+                Exchange::Empty(_) if octets.is_empty() => Heard::Nothing,
+                Exchange::Empty(_) => return Err(Unfit::Malformed),
             })
         });
         match read {
@@ -218,20 +282,32 @@ impl Session {
                 self.state = State::Authenticating(Exchange::Password(user));
                 self.say(replies::ASK_PASSWORD);
             }
-            Ok(Heard::All(credentials)) => {
-                self.state = State::LoggingIn(Some(credentials));
-                self.outputs.push_back(Output::Ask(Question::Login));
-            }
+            Ok(Heard::All(credentials)) => self.ask_about(credentials, Then::Password),
+            Ok(Heard::Proof(credentials)) => self.ask_about(credentials, Then::Proof),
+            Ok(Heard::First(first)) => self.ask_about(first.credentials(), Then::Challenge(first)),
+            Ok(Heard::Nothing) => self.let_in(),
             //= https://www.rfc-editor.org/rfc/rfc4954#section-4
             //# If the server cannot [BASE64] decode any client response, it
             //# MUST reject the AUTH command with a 501 reply (and an enhanced
             //# status code of 5.5.2).
             Err(Unfit::Malformed) => self.fault(replies::MALFORMED_LOGIN),
-            Err(Unfit::ForAnother) => {
+            Err(Unfit::Wrong) => {
                 let reply = self.refused_login(replies::BAD_LOGIN);
                 self.refuse(reply);
             }
         }
+    }
+
+    fn ask_about(&mut self, credentials: Credentials, then: Then) {
+        let credentials = Some(credentials);
+        self.state = State::LoggingIn(Asking { credentials, then });
+        self.outputs.push_back(Output::Ask(Question::Login));
+    }
+
+    /// Somebody has logged in.
+    fn let_in(&mut self) {
+        self.standing = Standing::LoggedIn;
+        self.say(replies::LOGGED_IN);
     }
 
     /// Counts a login that is refused; what is to be said of it.
@@ -249,6 +325,9 @@ impl Session {
 enum Heard {
     User(Box<str>),
     All(Credentials),
+    Proof(Credentials),
+    First(First),
+    Nothing,
 }
 
 /// Undoes base64. What is decoded is wiped, also where it turns out to be none.
@@ -282,13 +361,13 @@ fn plain(message: &[u8]) -> Result<Credentials, Unfit> {
     };
     let credentials = Credentials {
         user: user(name)?,
-        password: password(secret)?,
+        evidence: Evidence::Password(password(secret)?),
     };
     if acts_as.is_empty() || acts_as == name {
         Ok(credentials)
     } else {
         user(acts_as)?;
-        Err(Unfit::ForAnother)
+        Err(Unfit::Wrong)
     }
 }
 

@@ -37,8 +37,8 @@ pub const BYE: Reply = ok(221, 0, 0, "bye");
 pub const CANNOT_VRFY: Reply = ok(252, 0, 0, "send some mail, I will try");
 /// To STARTTLS: what comes next is a handshake.
 pub const BEGIN_TLS: Reply = ok(220, 0, 0, "begin TLS");
-/// To AUTH PLAIN: its message is to come (RFC 4954 §4: no challenge, and still the blank).
-pub const ASK_PLAIN: Reply = Reply::bare(334, "");
+/// To AUTH PLAIN, or SCRAM: its message is to come (RFC 4954 §4: no challenge, and still the blank).
+pub const ASK_MESSAGE: Reply = Reply::bare(334, "");
 /// To AUTH LOGIN: base64 of `Username:`, which is all that some clients know.
 pub const ASK_USER: Reply = Reply::bare(334, "VXNlcm5hbWU6");
 /// To the name, of LOGIN: base64 of `Password:`.

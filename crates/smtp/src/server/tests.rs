@@ -17,6 +17,7 @@ fn talk(input: &[u8], cut: usize) -> (String, Vec<Vec<u8>>) {
         errors_max: 6,
         start_tls: true,
         needs_login: false,
+        scram: Scram::Off,
         dsn: false,
     };
     let mut session = Session::new(parameters, now);
@@ -49,6 +50,7 @@ fn drive(
         match output {
             Output::Reply(reply) => reply.write(Public::Nothing, said),
             Output::Extensions => session.offer("mx.test").write(said),
+            Output::Challenge => session.write_challenge(said),
             Output::Ask(question) => asked.push(question),
             Output::ContentBegins => {}
             Output::DiscardContent => content.clear(),

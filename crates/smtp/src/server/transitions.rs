@@ -21,7 +21,7 @@ was one, the state says so.";
 /// How each state is reached.
 type Reach = (&'static str, fn(&mut Desk));
 
-const STATES: [Reach; 38] = [
+const STATES: [Reach; 43] = [
     ("connecting", |_| {}),
     ("unwanted", |d| d.answer(Answer::Refuse(NEVER))),
     ("greeted", Desk::greeted),
@@ -132,6 +132,20 @@ const STATES: [Reach; 38] = [
     ("logging in, login needed", |d| {
         d.exchange("AUTH PLAIN AGFubgBzZWNyZXQ=");
     }),
+    ("first message of SCRAM awaited, login needed", |d| {
+        d.exchange("AUTH SCRAM-SHA-256");
+    }),
+    ("challenge asked, login needed", |d| d.exchange(BEGINS)),
+    ("proof awaited, login needed", Desk::challenged),
+    ("proof asked, login needed", |d| {
+        d.challenged();
+        d.hear(PROVES);
+    }),
+    ("nothing awaited, login needed", |d| {
+        d.challenged();
+        d.hear(PROVES);
+        d.session.answer_login(LoginAnswer::Proved([1; 32]), NOW);
+    }),
     ("ready (EHLO), logged in", Desk::logged_in),
     ("open, 0 recipients, logged in", |d| {
         d.logged_in();
@@ -151,14 +165,30 @@ const PARAMETERS: Parameters = Parameters {
     errors_max: ERRORS_MAX,
     start_tls: true,
     needs_login: false,
+    scram: Scram::Off,
     dsn: false,
 };
 
 const SUBMISSION: Parameters = Parameters {
     needs_login: true,
+    scram: Scram::Offered,
     dsn: true,
     ..PARAMETERS
 };
+
+/// `n,,n=ann,r=x`
+const BEGINS: &str = "AUTH SCRAM-SHA-256 biwsbj1hbm4scj14";
+/// `c=biws,r=xy,p=` and a proof.
+const PROVES: &str =
+    "Yz1iaXdzLHI9eHkscD1BUUVCQVFFQkFRRUJBUUVCQVFFQkFRRUJBUUVCQVFFQkFRRUJBUUVCQVFFPQ==";
+
+fn challenge() -> LoginAnswer {
+    LoginAnswer::Challenge(Challenge {
+        nonce: "y".into(),
+        salt: [1; 16].into(),
+        iterations: 4096,
+    })
+}
 
 impl Desk {
     fn new() -> Self {
@@ -180,6 +210,11 @@ impl Desk {
         self.under_tls();
         self.ready();
         self.hear(auth);
+    }
+
+    fn challenged(&mut self) {
+        self.exchange(BEGINS);
+        self.session.answer_login(challenge(), NOW);
     }
 
     fn logged_in(&mut self) {
@@ -237,22 +272,37 @@ impl Desk {
     fn said(&mut self) -> Vec<String> {
         let offer = self.session.offer("");
         let (tls, auth) = (offer.start_tls, offer.auth);
-        std::iter::from_fn(|| self.session.poll())
-            .map(|output| match output {
-                Output::Reply(reply) => {
-                    let status = reply.status().map_or(String::new(), |s| format!(" {s}"));
-                    format!("{}{status} {}", reply.code(), reply.text())
+        let mut outputs = Vec::new();
+        while let Some(output) = self.session.poll() {
+            outputs.push(output);
+        }
+        let said = outputs.into_iter();
+        said.map(|output| match output {
+            Output::Reply(reply) => {
+                let status = reply.status().map_or(String::new(), |s| format!(" {s}"));
+                format!("{}{status} {}", reply.code(), reply.text())
+            }
+            Output::Challenge => {
+                let mut line = Vec::new();
+                self.session.write_challenge(&mut line);
+                let has_one = line.len() > b"334 \r\n".len();
+                if has_one {
+                    "334 a challenge"
+                } else {
+                    "no challenge"
                 }
-                Output::Extensions if tls => "250 extensions".into(),
-                Output::Extensions if auth => "250 extensions, no TLS, AUTH".into(),
-                Output::Extensions => "250 extensions, no TLS".into(),
-                Output::Ask(question) => format!("ask {question:?}"),
-                Output::ContentBegins => "content begins".into(),
-                Output::DiscardContent => "discard content".into(),
-                Output::StartTls => "shake hands".into(),
-                Output::Close => "close".into(),
-            })
-            .collect()
+                .into()
+            }
+            Output::Extensions if tls => "250 extensions".into(),
+            Output::Extensions if auth => "250 extensions, no TLS, AUTH".into(),
+            Output::Extensions => "250 extensions, no TLS".into(),
+            Output::Ask(question) => format!("ask {question:?}"),
+            Output::ContentBegins => "content begins".into(),
+            Output::DiscardContent => "discard content".into(),
+            Output::StartTls => "shake hands".into(),
+            Output::Close => "close".into(),
+        })
+        .collect()
     }
 
     /// The state's name: all that the next thing to come may depend on.
@@ -289,7 +339,12 @@ impl Desk {
             State::Authenticating(Exchange::Plain) => "message of PLAIN awaited".to_owned(),
             State::Authenticating(Exchange::User) => "name awaited".to_owned(),
             State::Authenticating(Exchange::Password(_)) => "password awaited".to_owned(),
-            State::LoggingIn(_) => "logging in".to_owned(),
+            State::Authenticating(Exchange::First(_)) => {
+                "first message of SCRAM awaited".to_owned()
+            }
+            State::Authenticating(Exchange::Proof(_)) => "proof awaited".to_owned(),
+            State::Authenticating(Exchange::Empty(_)) => "nothing awaited".to_owned(),
+            State::LoggingIn(asking) => asking.asks().to_owned(),
             State::Closed => return "closed".to_owned(),
         };
         let login = match session.standing {
@@ -361,7 +416,7 @@ fn every_state_meets_everything_as_transitions_txt_says() {
 
 /// RFC 5321 §4.3.2, with what §4.2.4 and §3.8 allow to every command: 421, 500, 501 (and 503, 521 of RFC 7504 for
 /// who is not wanted). 455 and 555 stand there too; we say the second.
-const ALLOWED: [(&str, &[u16]); 22] = [
+const ALLOWED: [(&str, &[u16]); 25] = [
     ("EHLO", &[250, 504, 550, 502]),
     ("HELO", &[250, 504, 550, 502]),
     // 530: RFC 4954 §6.
@@ -389,6 +444,10 @@ const ALLOWED: [(&str, &[u16]); 22] = [
     ("AUTH PLAIN with", &[235, 454, 502, 503, 530, 535, 250]),
     ("AUTH", &[235, 334, 454, 502, 503, 504, 530, 535]),
     ("name, or password", &[334]),
+    ("first message of SCRAM", &[334]),
+    ("proof of SCRAM", &[334]),
+    // What is said to a server's signature.
+    ("empty line", &[235]),
     ("the last login", &[502, 503, 530]),
     ("content", &[250, 552, 554, 451, 452, 450, 550]),
     ("", &[]),

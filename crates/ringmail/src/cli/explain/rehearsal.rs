@@ -61,6 +61,7 @@ pub fn rehearse(policy: &Policy, parameters: Parameters, asked: &Asked<'_>) -> T
                     Output::Ask(_) => session.answer(Answer::Accept, now),
                     Output::Reply(reply) => told = Some((command, reply)),
                     Output::Extensions
+                    | Output::Challenge
                     | Output::ContentBegins
                     | Output::DiscardContent
                     | Output::StartTls

@@ -5,7 +5,8 @@
 //! itself and not its folder or another beside it: nobody but those whose file it is can open it, so nobody else can keep
 //! them from it.
 
-use crate::passwords::{FILE_OCTETS, LINES, Line};
+use crate::passwords::scram::Salts;
+use crate::passwords::{Entry, FILE_OCTETS, LINES, Line};
 use crate::role::supervisor::secrets;
 use mail::Mailbox;
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
@@ -69,10 +70,43 @@ pub fn has(octets: &[u8], name: &Mailbox) -> bool {
 
 /// Whether this name is kept from logging in.
 pub fn is_disabled(octets: &[u8], name: &Mailbox) -> bool {
+    has_entry(octets, name, |entry| entry.disabled)
+}
+
+/// Whether this name has a secret of SCRAM.
+pub fn has_secret(octets: &[u8], name: &Mailbox) -> bool {
+    has_entry(octets, name, Entry::has_secret)
+}
+
+fn has_entry(octets: &[u8], name: &Mailbox, is: impl Fn(&Entry) -> bool) -> bool {
     let mut lines = octets.split(|octet| *octet == b'\n');
     lines.any(|line| {
-        matches!(Line::parse(line), Ok(Line::Login(entry)) if entry.name == *name && entry.disabled)
+        matches!(Line::parse(line), Ok(Line::Login(entry)) if entry.name == *name && is(&entry))
     })
+}
+
+/// The file with a key of salts: its own, or a new one behind all lines.
+pub fn with_salts(octets: &[u8]) -> (Zeroizing<Vec<u8>>, Salts) {
+    let salts = |octets: &[u8]| {
+        crate::passwords::lines(octets).find_map(|(_, line)| match line {
+            Ok(Line::Salts(salts)) => Some(salts),
+            _ => None,
+        })
+    };
+    if let Some(salts) = salts(octets) {
+        return (Zeroizing::new(octets.to_vec()), salts);
+    }
+    let line = Salts::new_line();
+    // Room for all of it at once.
+    let mut with = Zeroizing::new(Vec::with_capacity(octets.len() + line.len() + 2));
+    with.extend_from_slice(octets);
+    if !octets.is_empty() && !octets.ends_with(b"\n") {
+        with.push(b'\n');
+    }
+    with.extend_from_slice(line.as_bytes());
+    with.push(b'\n');
+    let salts = salts(&with).unwrap_or_else(Salts::drawn);
+    (with, salts)
 }
 
 /// The file with the lines of one name changed; all others are as they were, in their order.

@@ -3,7 +3,9 @@ use sys::socket::{Kind, pair};
 
 const FILE_HASHES: [(&str, &[u8]); 1] = [("ann@a.test", b"right")];
 
-async fn with_auth(story: impl AsyncFnOnce(Rc<Auth>, Sender<Question>, Receiver<Checked>)) {
+pub(super) async fn with_auth(
+    story: impl AsyncFnOnce(Rc<Auth>, Sender<Question>, Receiver<Checked>),
+) {
     let local = tokio::task::LocalSet::new();
     let (ours, theirs) = pair(Kind::Stream).unwrap();
     let story = async move {
@@ -25,21 +27,22 @@ fn file() -> File {
     File::open(file.path()).unwrap()
 }
 
-fn give_key(auth: &Auth) {
+pub(super) fn give_key(auth: &Auth) {
     let key = crate::seal::Key::new([1; crate::seal::KEY_OCTETS]);
     auth.tickets.replace(Some(Rc::new(Tickets::new(&key))));
 }
 
-fn question(user: &str) -> Question {
+pub(super) fn question(user: &str) -> Question {
     Question {
         token: 5,
         session: 7,
         peer: [192, 0, 2, 7].into(),
         user: user.into(),
+        evidence: Evidence::Password,
     }
 }
 
-async fn found(
+pub(super) async fn found(
     ask: &Sender<Question>,
     answers: &mut Receiver<Checked>,
     user: &str,

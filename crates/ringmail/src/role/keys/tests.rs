@@ -126,6 +126,12 @@ fn hands_are_shaken_with_a_key_that_is_elsewhere() {
             let seen = dial::shake(&tls, name, versions).await?;
             assert_eq!(seen, chains[shown], "{name}");
         }
+        // What logins are bound to is what the client exports, another on each connection, and nothing before TLS 1.3.
+        let [of_1_3, of_1_2] = dial::BOTH;
+        let (ours, theirs) = dial::exported(&tls, of_1_3).await?;
+        assert_eq!(ours, Some(theirs));
+        assert_ne!(dial::exported(&tls, of_1_3).await?.0, ours);
+        assert_eq!(dial::exported(&tls, of_1_2).await?.0, None);
         drop(stop);
         serving.join().expect("it does not panic")?;
         assert!(dial::shake(&tls, "mx.test", &dial::BOTH).await.is_err());

@@ -17,11 +17,14 @@ use mail::completion::{Completed, Completion};
 use mail::{DsnRequest, Envelope, Mailbox, QueueId, Received, Recipient, Time};
 use policy::{Client, Decision, EXPANDED_MAX, Policy};
 use queue::{BODY_OCTETS, Body};
-use smtp::server::{Answer, Credentials, Session, Transaction, replies};
+use smtp::server::{
+    Answer, Challenge, Credentials, Evidence, LoginAnswer, Session, Transaction, replies,
+};
 use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
+use zeroize::Zeroizing;
 
 /// Lines of the log that the refusals of one session may cost.
 const REFUSALS_LOGGED: u32 = 10;
@@ -168,14 +171,24 @@ impl connection::Desk for Desk {
         Answer::Refuse(reply)
     }
 
-    async fn login(&mut self, credentials: Credentials) -> Answer {
-        match self.check(&credentials).await {
+    async fn login(&mut self, credentials: Credentials) -> LoginAnswer {
+        self.login = None;
+        match self.check(credentials).await {
             Some(Found::Right(login)) => {
                 self.login = Some(login);
-                Answer::Accept
+                LoginAnswer::Accept
             }
-            Some(Found::Wrong) => Answer::Refuse(replies::BAD_LOGIN),
-            Some(Found::Later) | None => Answer::Refuse(replies::LOGIN_LATER),
+            Some(Found::Challenge(challenge)) => LoginAnswer::Challenge(Challenge {
+                nonce: challenge.nonce.into(),
+                salt: challenge.salt.into(),
+                iterations: challenge.iterations,
+            }),
+            Some(Found::Proved(login, signature)) => {
+                self.login = Some(login);
+                LoginAnswer::Proved(signature)
+            }
+            Some(Found::Wrong) => LoginAnswer::Refuse(replies::BAD_LOGIN),
+            Some(Found::Later) | None => LoginAnswer::Refuse(replies::LOGIN_LATER),
         }
     }
 
@@ -300,18 +313,32 @@ impl Desk {
     }
 
     /// Asks auth whether it is a user. Its answer comes in its own time: others may wait there too.
-    async fn check(&self, credentials: &Credentials) -> Option<Found> {
+    async fn check(&self, credentials: Credentials) -> Option<Found> {
         let token = self.shared.token();
+        let (evidence, password) = match credentials.evidence {
+            Evidence::Password(password) => (check::Evidence::Password, password),
+            Evidence::First(bare) => (check::Evidence::First(bare.into()), Zeroizing::default()),
+            Evidence::Proof(proof) => {
+                let proof = check::Proof {
+                    bare: proof.bare.into(),
+                    nonce: proof.server_nonce.into(),
+                    without_proof: proof.without_proof.into(),
+                    code: proof.code,
+                };
+                (
+                    check::Evidence::Proof(Box::new(proof)),
+                    Zeroizing::default(),
+                )
+            }
+        };
         let question = check::Question {
             token,
             session: self.token,
             peer: self.peer,
-            user: credentials.user.to_string(),
+            user: credentials.user.into(),
+            evidence,
         };
-        let awaited = self
-            .shared
-            .auth
-            .ask(token, &question, &credentials.password)?;
+        let awaited = self.shared.auth.ask(token, &question, &password)?;
         let checked = tokio::time::timeout(ANSWER_WAIT, awaited).await;
         self.shared.auth.forget(token);
         Some(checked.ok()?.ok()?.found)

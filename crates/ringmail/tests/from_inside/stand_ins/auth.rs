@@ -5,7 +5,7 @@ use super::random::Random;
 use super::{Besieged, SOON, mailbox, run, words};
 use crate::role::Place;
 use ringmail::drive::arrow::{self, Receiver, Sender};
-use ringmail::ipc::check::{Checked, Found, Question};
+use ringmail::ipc::check::{Checked, Evidence, Found, Proof, Question};
 use ringmail::ipc::spawn::{Arrow, FromRole, Role, SecretFile, Share, ToRole};
 use ringmail::seal::{KEY_OCTETS, Key};
 use ringmail::ticket::{LoggedIn, Tickets};
@@ -53,6 +53,7 @@ pub fn look() -> Vec<String> {
         let tickets = Tickets::new(&key);
         right(&mut checks, &tickets, 1).await?;
         guess(&mut checks, &hashes).await?;
+        forge(&mut checks).await?;
         let mut random = Random::new(SEED);
         // Rubbish ends its own arrow and no other.
         for _ in 0..ARROWS {
@@ -124,6 +125,7 @@ fn question(token: u64, user: &str, peer: [u8; 4]) -> Question {
         session: 7,
         peer: IpAddr::from(peer),
         user: user.into(),
+        evidence: Evidence::Password,
     }
 }
 
@@ -189,6 +191,44 @@ async fn guess(checks: &mut Checks, hashes: &[String]) -> Result<(), String> {
     Ok(())
 }
 
+/// Nobody is logged in by a proof of SCRAM that is made up, and every name is challenged.
+async fn forge(checks: &mut Checks) -> Result<(), String> {
+    for number in 0..u8::try_from(GUESSES).map_err(words)? {
+        let user = ["ann@a.test", "nobody@a.test"][usize::from(number % 2)];
+        let asked = |evidence| Question {
+            evidence,
+            ..question(u64::from(number), user, [10, 5, number, 1])
+        };
+        let bare = format!("n={user},r=x");
+        let first = asked(Evidence::First(bare.clone()));
+        checks.0.say(&first, &[], None).map_err(words)?;
+        let Found::Challenge(challenge) = hear(checks).await?.found else {
+            return Err(format!("{user} is not challenged"));
+        };
+        // With its nonce, with half of it, with another.
+        let half = challenge.nonce[..challenge.nonce.len() / 2].to_owned();
+        for (nonce, wanted) in [
+            (challenge.nonce, Found::Wrong),
+            (half, Found::Later),
+            ("x".repeat(64), Found::Later),
+        ] {
+            let proof = Proof {
+                bare: bare.clone(),
+                nonce,
+                without_proof: "c=biws".into(),
+                code: [number; 32],
+            };
+            let last = asked(Evidence::Proof(Box::new(proof)));
+            checks.0.say(&last, &[], None).map_err(words)?;
+            let found = hear(checks).await?.found;
+            if found != wanted {
+                return Err(format!("{user} by a proof that is none: {found:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Of more than can be looked at most are answered at once that it was not, and nothing else is waited for.
 async fn flood(checks: &mut Checks, tickets: &Tickets) -> Result<(), String> {
     for token in 0..FLOOD {
@@ -201,7 +241,7 @@ async fn flood(checks: &mut Checks, tickets: &Tickets) -> Result<(), String> {
         match hear(checks).await?.found {
             Found::Wrong => looked_at += 1,
             Found::Later => {}
-            Found::Right(_) => return Err("a flood logged somebody in".into()),
+            _ => return Err("a flood logged somebody in".into()),
         }
     }
     // While some are looked at others may come.

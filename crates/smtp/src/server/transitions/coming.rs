@@ -18,7 +18,7 @@ pub(super) enum Comes {
     Does(fn(&mut Desk)),
 }
 
-pub(super) const COMING: [(&str, Comes); 83] = [
+pub(super) const COMING: [(&str, Comes); 92] = [
     ("EHLO c", Comes::Line("EHLO c.test")),
     ("EHLO", Comes::Line("EHLO")),
     ("HELO c", Comes::Line("HELO c.test")),
@@ -107,6 +107,16 @@ pub(super) const COMING: [(&str, Comes); 83] = [
     ("AUTH LOGIN", Comes::Line("AUTH LOGIN")),
     ("AUTH LOGIN, a name", Comes::Line("AUTH LOGIN YW5u")),
     ("AUTH LOGIN, no base64", Comes::Line("AUTH LOGIN YW5")),
+    ("AUTH SCRAM", Comes::Line("auth scram-sha-256")),
+    ("AUTH SCRAM, a first message", Comes::Line(BEGINS)),
+    (
+        "AUTH SCRAM, not bound though it could be",
+        Comes::After(
+            |d| d.session.bind(Some([1; 32])),
+            "AUTH SCRAM-SHA-256 eSwsbj1hbm4scj14",
+        ),
+    ),
+    ("AUTH SCRAM, bound", Comes::Line("AUTH SCRAM-SHA-256-PLUS")),
     ("AUTH, unknown", Comes::Line("AUTH CRAM-MD5")),
     ("AUTH, malformed", Comes::Line("AUTH")),
     (
@@ -115,6 +125,8 @@ pub(super) const COMING: [(&str, Comes); 83] = [
     ),
     ("name, or password", Comes::Line("YW5u")),
     ("message of PLAIN", Comes::Line("AGFubgBzZWNyZXQ=")),
+    ("first message of SCRAM", Comes::Line("biwsbj1hbm4scj14")),
+    ("proof of SCRAM", Comes::Line(PROVES)),
     ("asterisk", Comes::Line("*")),
     (
         "MAIL, AUTH=",
@@ -175,6 +187,14 @@ pub(super) const COMING: [(&str, Comes); 83] = [
     ("part of a chunk", Comes::Chunk(b".")),
     ("answer: accept", Comes::Does(|d| d.answer(Answer::Accept))),
     (
+        "answer: a challenge",
+        Comes::Does(|d| d.session.answer_login(challenge(), NOW)),
+    ),
+    (
+        "answer: proved",
+        Comes::Does(|d| d.session.answer_login(LoginAnswer::Proved([1; 32]), NOW)),
+    ),
+    (
         "answer: not now",
         Comes::Does(|d| d.answer(Answer::Refuse(NOT_NOW))),
     ),
@@ -196,6 +216,13 @@ pub(super) const COMING: [(&str, Comes); 83] = [
     (
         "time is up",
         Comes::Does(|d| d.session.wake(NOW + limits::SERVER_COMMAND_WAIT)),
+    ),
+    (
+        "answer: a challenge, stopping",
+        Comes::Does(|d| {
+            d.session.stop(NOW);
+            d.session.answer_login(challenge(), NOW);
+        }),
     ),
     ("hands are shaken", Comes::Does(|d| d.session.secured(NOW))),
     ("the service stops", Comes::Does(|d| d.session.stop(NOW))),
