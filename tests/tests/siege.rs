@@ -172,9 +172,22 @@ fn mail_comes_through_a_siege() {
     let kib = resident_kib(smtpd);
     assert!((1..SMTPD_KIB_MAX).contains(&kib), "{kib} KiB");
     let log = program.log();
+    let limited: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("event=client.limited"))
+        .collect();
     println!(
-        "{} lines of refused sessions, {} of sessions that were cut",
+        "{} lines of refused sessions, {} of sessions that were cut, {} of clients that were put off",
         log.matches("event=session.refused").count(),
-        log.matches("event=session.cut").count()
+        log.matches("event=session.cut").count(),
+        limited.len(),
+    );
+    // Those that besiege us are, and nobody who brings mail. A minute may begin while they do.
+    assert!((1..=2 * ADDRESSES).contains(&limited.len()), "{limited:?}");
+    assert!(
+        limited
+            .iter()
+            .all(|line| line.contains(" peer_ip=127.1.0.")),
+        "{limited:?}"
     );
 }

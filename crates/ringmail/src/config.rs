@@ -154,6 +154,23 @@ pub struct Limits {
     pub sessions: usize,
     /// Sessions of one client at once.
     pub client_sessions: usize,
+    /// What one client may take in a minute.
+    pub client: ClientLimits,
+}
+
+/// What one client may take in a minute, beyond all its sessions; 0 is without bound.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientLimits {
+    /// Connections that bring no mail.
+    pub connections: u32,
+    /// Mail transactions.
+    pub messages: u32,
+    /// Recipients that are accepted.
+    pub recipients: u32,
+    /// Recipients that are refused.
+    pub refused: u32,
+    /// Commands that fail.
+    pub errors: u32,
 }
 
 /// When to try again, and when to give up.

@@ -123,6 +123,9 @@ events! {
     CertificateLoaded "certificate.loaded" Info { cert: String, until: String, names: String }
     /// Files of a certificate are of no use: those that were in use before stay.
     CertificateRefused "certificate.refused" Error { cause: String }
+    /// A client has met a bound of what it may take in a minute (docs/adr/0040) and is put off: `count` times since the line before
+    /// of this client, of which there is one a minute at most. Of many clients in a second a few are said, the others later. The session is the one that met it now; `session.closed` names the bound in the line of each.
+    ClientLimited "client.limited" Warn { session: mail::QueueId, peer_ip: String, listener: &'a str, rule: &'static str, count: u64 }
     /// The configuration was read anew and is in force; these keys changed.
     ConfigurationReloaded "configuration.reloaded" Info { changes: usize, keys: String }
     /// The configuration was to be read anew and stayed as it was.
@@ -191,8 +194,8 @@ events! {
     /// queue was just started anew.
     SealRefused "seal.refused" Error { peer_ip: String, cause: String, reverse_path: String }
     /// A session ended. One line a session, whatever the peer did. `tls` is what was agreed on, or `none`; `login` is empty
-    /// where nobody was logged in.
-    SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, login: String, tls: String, helo: String }
+    /// where nobody was logged in, `rule` where the client met no bound of what it may take in a minute.
+    SessionClosed "session.closed" Info { session: mail::QueueId, peer_ip: String, listener: &'a str, accepted: u32, rule: &'static str, login: String, tls: String, helo: String }
     /// Signatures were asked for that are none of a handshake, or more of them than there can be handshakes: smtpd
     /// misbehaves. So many since it was last said; the cause is that of the last.
     SignatureRefused "signature.refused" Error { count: u64, cause: &'static str }

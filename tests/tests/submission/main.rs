@@ -370,3 +370,33 @@ fn who_is_refused_where_tls_is_spoken_at_once_costs_no_handshake() {
         Client::connect_tls_at_once(ports.at_once, NAME, &by).is_ok()
     });
 }
+
+/// What a client may take in a minute is asked of those who have not logged in: their own programs come as they like.
+#[test]
+fn who_logs_in_is_not_counted_and_who_does_not_is() {
+    let (by, ports) = (Authority::new(), Ports::free());
+    let limits = "[limits]\nclient_connections = 2\nclient_messages = 1\nclient_recipients = 1\nclient_refused = 1\n";
+    let text = configuration(&ports, free_port()) + limits;
+    let program = Program::start_with(&text, |folder| prepare(folder, &by));
+    for _ in 0..4 {
+        let mut client = logged_in(&ports, &by);
+        for _ in 0..2 {
+            let to = [BOB.to_owned(), "nobody@a.test".to_owned(), ANN.to_owned()];
+            let answer = client.send(ANN, &to, b"Subject: x\r\n\r\nx\r\n");
+            let answer = answer.expect("an answer");
+            assert!(answer.starts_with("250 2.0.0 "), "{answer}");
+        }
+    }
+    assert!(!program.log().contains("client.limited"));
+    for _ in 0..2 {
+        Client::connect_tls_at_once(ports.at_once, NAME, &by).expect("TLS");
+    }
+    assert!(Client::connect_tls_at_once(ports.at_once, NAME, &by).is_err());
+    wait_until("it is said", SOON, || {
+        let log = program.log();
+        log.contains("event=client.limited level=warn role=submission")
+            && log.contains("listener=submission rule=limits.client_connections count=1")
+    });
+    // Port 25 has a process of its own, which has counted nobody yet.
+    assert!(Client::connect(ports.mx).is_ok());
+}

@@ -1,4 +1,6 @@
 //! `[limits]`: bounds that an administrator may move.
+//!
+//! Why the defaults of `client_…` are what they are: `docs/adr/0040`.
 
 use super::options::{Kind, OptionRow, Section, Shape, State};
 use super::read::{self, Value};
@@ -7,7 +9,7 @@ use super::reader::Reader;
 pub(super) const SECTION: Section = Section {
     name: "limits",
     shape: Shape::Plain,
-    doc: "Bounds of what one message or one client may take.",
+    doc: "Bounds of what one message, one session or one client may take.",
     rows: &[
         OptionRow {
             key: "message",
@@ -75,7 +77,65 @@ pub(super) const SECTION: Section = Section {
             example: "20",
             state: State::Built,
         },
+        OptionRow {
+            key: "client_connections",
+            kind: A_MINUTE,
+            default: "300",
+            doc: "connections of one client in a minute that bring no mail; more are told 421",
+            more: "0 is without bound, here and in the four below. A connection that brings a message is not counted, nor is one \
+                   that logs in. The bounds of a client hold for an address of IPv4, or a network of IPv6 of 64 bits, over all \
+                   its sessions: a minute's worth may come at once and comes back evenly within a minute. They hold for nobody \
+                   who is listed in relay.from, or is logged in. Who meets one is told to come later, never refused for good, and \
+                   client.limited in the log names the client and the bound. Where all mail comes through a filter, a proxy or \
+                   a gateway, that is one client: set them for all its mail, or to 0.",
+            example: "60",
+            state: State::Built,
+        },
+        OptionRow {
+            key: "client_messages",
+            kind: A_MINUTE,
+            default: "10000",
+            doc: "mail transactions of one client in a minute; MAIL beyond them is told 451",
+            more: "A bound against one client that takes a whole machine, not against spam.",
+            example: "600",
+            state: State::Built,
+        },
+        OptionRow {
+            key: "client_recipients",
+            kind: A_MINUTE,
+            default: "50000",
+            doc: "accepted recipients of one client in a minute; RCPT beyond them is told 450",
+            more: "Those of a message that were accepted before get it.",
+            example: "2000",
+            state: State::Built,
+        },
+        OptionRow {
+            key: "client_refused",
+            kind: A_MINUTE,
+            default: "300",
+            doc: "refused recipients of one client in a minute; each RCPT beyond them is told 450",
+            more: "Recipients that are not there and those that would need relaying, in whatever sessions. Beyond the bound \
+                   nobody looks whether there is a recipient, and all have the same answer: names cannot be tried out faster.",
+            example: "60",
+            state: State::Built,
+        },
+        OptionRow {
+            key: "client_errors",
+            kind: A_MINUTE,
+            default: "300",
+            doc: "failed commands of one client in a minute; connections beyond them are told 421",
+            more: "Commands that are none, or malformed, or out of their order, in whatever sessions. Sessions that are open go \
+                   on until `errors` ends them.",
+            example: "60",
+            state: State::Built,
+        },
     ],
+};
+
+/// So many of one client in a minute: up to some 16,000 a second, more than one client can bring.
+const A_MINUTE: Kind = Kind::Count {
+    min: 0,
+    max: 1_000_000,
 };
 
 pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'_>) {
@@ -90,11 +150,20 @@ pub(super) fn take(reader: &mut Reader, row: &'static OptionRow, value: &Value<'
     match row.key {
         "message" => limits.message_octets = number,
         "recipients" => limits.recipients = to_usize(number),
-        // Its range ends far below.
-        "errors" => limits.errors = u32::try_from(number).unwrap_or(u32::MAX),
+        "errors" => limits.errors = to_u32(number),
         "client_sessions" => limits.client_sessions = to_usize(number),
+        "client_connections" => limits.client.connections = to_u32(number),
+        "client_messages" => limits.client.messages = to_u32(number),
+        "client_recipients" => limits.client.recipients = to_u32(number),
+        "client_refused" => limits.client.refused = to_u32(number),
+        "client_errors" => limits.client.errors = to_u32(number),
         _ => limits.sessions = to_usize(number),
     }
+}
+
+/// Ranges end far below.
+fn to_u32(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Ranges end far below what a `usize` of 32 bits holds.

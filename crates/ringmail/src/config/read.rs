@@ -142,7 +142,10 @@ pub fn count(row: &OptionRow, value: &Value<'_>, errors: &mut Errors) -> Option<
     let digits = written.as_str().replace('_', "");
     let number = match u64::from_str_radix(&digits, written.radix()) {
         Ok(number) => number,
-        Err(_) if digits.starts_with('-') => 0,
+        // Below every range, 0 where that is its end.
+        Err(_) if digits.starts_with('-') => {
+            return outside(row, value.span(), "too small", errors);
+        }
         Err(_) => u64::MAX,
     };
     within(row, number, min..=max, value.span(), errors)
@@ -185,11 +188,18 @@ fn within(
     } else {
         "too large"
     };
-    errors.add(
-        span,
-        format!("`{}` must be {}", row.key, row.kind.words()),
-        label,
-    );
+    outside(row, span, label, errors)
+}
+
+/// Says that a number lies outside the row's range.
+fn outside(
+    row: &OptionRow,
+    span: Range<usize>,
+    label: &'static str,
+    errors: &mut Errors,
+) -> Option<u64> {
+    let title = format!("`{}` must be {}", row.key, row.kind.words());
+    errors.add(span, title, label);
     None
 }
 

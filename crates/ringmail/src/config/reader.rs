@@ -4,7 +4,7 @@ use super::mistakes::Errors;
 use super::nearest::nearest;
 use super::options::{self, Kind, OptionRow, SECTIONS, SECTIONS_LATER, Section, Shape, State};
 use super::read::{self, Value};
-use super::{Auth, Cert, Config, Dns, Limits, Listen, Log, Schedule, Tls, Written};
+use super::{Auth, Cert, ClientLimits, Config, Dns, Limits, Listen, Log, Schedule, Tls, Written};
 use super::{aliases, auth, dns, domain, limits, listen, log, queue, relay, tls, top, try_it};
 use crate::ipc::spawn::Situation;
 use mail::Domain;
@@ -113,6 +113,7 @@ impl Reader {
                 errors: 0,
                 sessions: 0,
                 client_sessions: 0,
+                client: ClientLimits::default(),
             },
             queue: Schedule {
                 retry_delay_min: Duration::ZERO,

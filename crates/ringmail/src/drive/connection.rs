@@ -32,6 +32,8 @@ pub trait Desk {
     fn mail(&mut self, session: &Session) -> Answer;
     /// Is this the forward-path of [`Session::asked_recipient`] one we take mail for?
     fn recipient(&mut self, session: &Session) -> Answer;
+    /// The client sent what is no command, or one that cannot stand where it stands.
+    fn failed(&mut self);
     /// Content comes: the transaction is whole, and what must be asked of it can be asked meanwhile. Of a transaction
     /// that is gone already, or has no recipients, nothing need be asked.
     fn content_begins(&mut self, session: &Session);
@@ -137,7 +139,12 @@ pub async fn serve<D: Desk>(
         while let Some(output) = session.poll() {
             busy = used < input.len();
             match output {
-                Output::Reply(reply) => write_reply(reply, setting, setting.token, &mut out),
+                Output::Reply(reply) => {
+                    if is_error(reply) {
+                        desk.failed();
+                    }
+                    write_reply(reply, setting, setting.token, &mut out);
+                }
                 Output::Extensions => {
                     session.offer(&setting.hostname).write(&mut out);
                 }
@@ -368,6 +375,13 @@ fn write_reply(reply: Reply, setting: &Setting, token: u64, out: &mut Vec<u8>) {
         Public::Nothing
     };
     reply.write(public, out);
+}
+
+/// Whether it is what an erring client is told: of RFC 5321 §4.2.1 the replies about syntax, unknown commands and their
+/// order, and 555. What is refused of a mail transaction in order is no error of the client's.
+fn is_error(reply: Reply) -> bool {
+    matches!(reply.code(), 500..=504 | 555)
+        || [replies::NOT_SMTP, replies::TOO_MANY_ERRORS].contains(&reply)
 }
 
 /// The words for a refusal: the same in a session and in its explanation.

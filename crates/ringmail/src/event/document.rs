@@ -66,7 +66,10 @@ pub const FIELDS: &[(&str, &str)] = &[
         "whom failures go to; empty for the null reverse-path",
     ),
     ("room", "whether new mail is taken"),
-    ("rule", "the rule that decided; `explain rcpt` says more"),
+    (
+        "rule",
+        "the rule or bound that decided; of a rule `explain rcpt` says more",
+    ),
     ("session", "the session's name: the token in its refusals"),
     ("signed", "whether a signature was broken"),
     ("silent_s", "for how many seconds it said nothing"),

@@ -7,10 +7,12 @@
 //! to; of submission, the passwords that are said to it can be read, and mail sent as those who logged in. The spool,
 //! other roles' files and keys are out of its reach.
 
+mod allowance;
 mod asking;
 mod body;
 mod crowd;
 mod desk;
+mod rates;
 
 use crate::config::{Config, Limits};
 use crate::drive::arrow::{self, Receiver};
@@ -31,6 +33,7 @@ use connection::Desk as _;
 use crowd::Crowd;
 use desk::Desk;
 use policy::Policy;
+use rates::Rates;
 use smtp::server::{Parameters, Scram};
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -83,6 +86,10 @@ struct Shared {
     crowd: Rc<Crowd>,
     /// Sessions that were refused at their start.
     refused: Paced,
+    /// What clients have taken lately.
+    rates: RefCell<Rates>,
+    /// Clients that were put off for it.
+    put_off: Paced,
     /// Whether the service stops.
     stop: watch::Sender<Stop>,
 }
@@ -180,6 +187,8 @@ impl Shared {
             sessions: Rc::default(),
             crowd: Rc::default(),
             refused: Paced::default(),
+            rates: RefCell::default(),
+            put_off: Paced::default(),
             stop: watch::Sender::new(Stop::No),
         }
     }
@@ -351,6 +360,7 @@ async fn serve(shared: Rc<Shared>, stream: Box<dyn Stream>, peer: IpAddr, door: 
         peer_ip: peer.to_string(),
         listener: desk.listener(),
         accepted: desk.messages(),
+        rule: desk.rule(),
         login,
         tls: desk.agreed(),
         helo: helo.unwrap_or_default(),

@@ -69,6 +69,31 @@ pub const TOO_MANY_TRANSACTIONS: Reply =
 pub const SHUTTING_DOWN: Reply = transient(421, 3, 2, "service not available now");
 /// No session: this client has enough of them.
 pub const TOO_MANY_SESSIONS: Reply = transient(421, 7, 0, "too many sessions of yours");
+/// No session: this client has connected often and brought nothing.
+pub const CONNECTIONS_LATER: Reply = transient(
+    421,
+    7,
+    0,
+    "too many connections without mail, try again later",
+);
+/// No session: commands of this client have failed often.
+pub const ERRORS_LATER: Reply = transient(421, 7, 0, "too many errors of yours, try again later");
+/// To MAIL: this client has sent many messages.
+pub const MESSAGES_LATER: Reply =
+    transient(451, 7, 0, "too many messages of yours, try again later");
+/// To RCPT: this client has named many recipients. Not 452, after which a client goes on at once (§4.5.3.1.10).
+pub const RECIPIENTS_LATER: Reply =
+    transient(450, 7, 0, "too many recipients of yours, try again later");
+/// To RCPT: many recipients of this client were refused. Nobody has looked whether there is this one.
+pub const REFUSED_LATER: Reply = transient(
+    450,
+    7,
+    0,
+    "too many refused recipients of yours, try again later",
+);
+/// Nothing more in this session: it names recipients still, though each is put off.
+pub const RECIPIENTS_END: Reply =
+    transient(421, 7, 0, "too many recipients of yours, try again later");
 /// A question that stands behind the session was not answered.
 pub const TRY_LATER: Reply = transient(451, 3, 0, "try again later");
 /// The commit failed or was not answered: the content is not ours.

@@ -37,7 +37,8 @@ pub(super) struct Crowd {
 /// One session's, until it is dropped.
 pub(super) struct Held {
     crowd: Rc<Crowd>,
-    client: IpAddr,
+    /// Who it is.
+    pub(super) client: IpAddr,
     number: u64,
     /// Its client is listed by the administrator.
     pub(super) is_ours: bool,

@@ -1,8 +1,10 @@
 //! Answers one session's questions: what can be said at once by the policy brain, what must bear policy's seal,
 //! and what queue must keep.
 
+use super::allowance::Allowance;
 use super::body::Writing;
 use super::crowd::Held;
+use super::rates::Taken;
 use super::{ANSWER_WAIT, Awaited, Settings, Shared};
 use crate::drive::connection::{self, refusal_reply};
 use crate::drive::tls::Agreed;
@@ -36,6 +38,8 @@ pub(super) struct Desk {
     peer: IpAddr,
     /// Among the others, unless it was refused.
     held: Option<Held>,
+    /// What it may of what its client may.
+    allowance: Allowance,
     door: Listener,
     token: u64,
     /// Who is logged in, and auth's word for it.
@@ -62,10 +66,12 @@ impl Desk {
         held: Held,
     ) -> Self {
         let settings = Rc::clone(&shared.settings.borrow());
+        let (who, limits) = ((held.client, peer), settings.limits.client);
         Self {
             shared,
             settings,
             peer,
+            allowance: Allowance::new(who, name(door), token, limits, held.is_ours),
             held: Some(held),
             door,
             token,
@@ -98,10 +104,12 @@ impl Desk {
 
     /// The door's name in the log.
     pub(super) fn listener(&self) -> &'static str {
-        match self.door {
-            Listener::Mx | Listener::Control => "mx",
-            Listener::Submission | Listener::Submissions => "submission",
-        }
+        name(self.door)
+    }
+
+    /// The bound of its client that it met, for the log; empty where it met none.
+    pub(super) fn rule(&self) -> &'static str {
+        self.allowance.rule()
     }
 
     /// Who is logged in, for the log; empty where nobody is.
@@ -120,6 +128,14 @@ impl Desk {
                 Listener::Submission | Listener::Submissions => policy::Listener::Submission(login),
             },
         }
+    }
+}
+
+/// A door's name in the log.
+fn name(door: Listener) -> &'static str {
+    match door {
+        Listener::Mx | Listener::Control => "mx",
+        Listener::Submission | Listener::Submissions => "submission",
     }
 }
 
@@ -150,6 +166,11 @@ impl connection::Desk for Desk {
         let Some(held) = &self.held else {
             return Answer::Refuse(replies::SHUTTING_DOWN);
         };
+        // Before anybody is told to go for it.
+        if let Err(reply) = self.allowance.connection(&self.shared) {
+            self.held = None;
+            return Answer::Refuse(reply);
+        }
         let has_many = held.count() > limits.client_sessions;
         let (rule, reply) = if has_many && !held.is_ours {
             ("limits.client_sessions", replies::TOO_MANY_SESSIONS)
@@ -175,6 +196,7 @@ impl connection::Desk for Desk {
         self.login = None;
         match self.check(credentials).await {
             Some(Found::Right(login)) => {
+                self.allowance.logged_in(&self.shared);
                 self.login = Some(login);
                 LoginAnswer::Accept
             }
@@ -198,7 +220,10 @@ impl connection::Desk for Desk {
         if !self.shared.room.get() {
             return Answer::Refuse(replies::NO_ROOM);
         }
-        Answer::Accept
+        match self.allowance.message(&self.shared) {
+            Ok(()) => Answer::Accept,
+            Err(reply) => Answer::Refuse(reply),
+        }
     }
 
     fn recipient(&mut self, session: &Session) -> Answer {
@@ -207,6 +232,10 @@ impl connection::Desk for Desk {
         else {
             return Answer::Refuse(replies::TRY_LATER);
         };
+        let recipients_max = self.settings.limits.recipients;
+        if let Err(reply) = self.allowance.recipient(&self.shared, recipients_max) {
+            return Answer::Refuse(reply);
+        }
         let policy = &self.settings.policy;
         let verdict = policy.recipient(self.client(), &transaction.reverse_path, forward_path);
         let refusal = match verdict.decision {
@@ -215,10 +244,12 @@ impl connection::Desk for Desk {
                     return Answer::Refuse(replies::TOO_MANY_RECIPIENTS);
                 }
                 self.expanded += recipients.len();
+                self.allowance.count(&self.shared, Taken::Recipients);
                 return Answer::Accept;
             }
             Decision::Refuse(refusal) => refusal,
         };
+        self.allowance.count(&self.shared, Taken::Refused);
         self.refusals += 1;
         if self.refusals <= REFUSALS_LOGGED {
             event::say(&Event::RecipientRefused {
@@ -230,6 +261,10 @@ impl connection::Desk for Desk {
             });
         }
         Answer::Refuse(refusal_reply(refusal))
+    }
+
+    fn failed(&mut self) {
+        self.allowance.count(&self.shared, Taken::Errors);
     }
 
     fn content_begins(&mut self, session: &Session) {
@@ -296,6 +331,7 @@ impl connection::Desk for Desk {
         match self.store(session, buffer).await {
             Ok(number) => {
                 self.messages += 1;
+                self.allowance.brought(&self.shared);
                 self.body = None;
                 (Answer::Accept, number)
             }
