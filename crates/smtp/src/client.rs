@@ -8,23 +8,21 @@
 //! wrong is this session's trouble: the recipients stay undecided, for another host or another day.
 
 mod attempt;
+mod causes;
 mod commands;
 mod login;
 mod opening;
 mod replies;
 
 use attempt::{Attempt, refused};
+use causes::{BEYOND_ASCII, LOGIN_UNREADY, LOST, NO_LOGIN, NO_TLS, NOT_SMTP, TIMED_OUT, TOO_LARGE};
 use commands::{Awaited, wait_for};
 
 pub use login::Answer;
 pub use replies::{Read, Replies, Rubbish};
 
 use crate::extension::Extension;
-use mail::{
-    Cause, Class, DsnRequest, Ending, Mailbox, Outcome, RemoteReply, ReversePath, Status, Time,
-    limits,
-};
-use std::borrow::Cow;
+use mail::{Cause, DsnRequest, Ending, Mailbox, Outcome, RemoteReply, ReversePath, Time, limits};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -120,56 +118,6 @@ pub enum Output {
     Unusable(Cause),
     /// Send what is on the wire, then close.
     Close,
-}
-
-/// The server gave up on us.
-const NOT_SMTP: Cause = ours(Class::Transient, 5, 0, "the next hop did not speak SMTP");
-const LOST: Cause = ours(
-    Class::Transient,
-    4,
-    2,
-    "the connection to the next hop was lost",
-);
-const TIMED_OUT: Cause = ours(
-    Class::Transient,
-    4,
-    2,
-    "the next hop did not answer in time",
-);
-const NO_TLS: Cause = ours(
-    Class::Transient,
-    7,
-    4,
-    "the next hop does not offer TLS, and mail goes there under TLS alone",
-);
-const NO_LOGIN: Cause = ours(
-    Class::Transient,
-    7,
-    4,
-    "the next hop offers no login that we have",
-);
-const LOGIN_UNREADY: Cause = ours(
-    Class::Transient,
-    7,
-    0,
-    "the login at the next hop cannot be had now",
-);
-const TOO_LARGE: Cause = ours(
-    Class::Permanent,
-    3,
-    4,
-    "the message is larger than the next hop takes",
-);
-
-const BEYOND_ASCII: Cause = ours(
-    Class::Permanent,
-    6,
-    7,
-    "the next hop takes no addresses beyond ASCII, and this message has one",
-);
-
-const fn ours(class: Class, subject: u16, detail: u16, text: &'static str) -> Cause {
-    Cause::Ours(Status::new(class, subject, detail), Cow::Borrowed(text))
 }
 
 /// One session with one next hop.
