@@ -14,10 +14,10 @@ use tests::{
 const PLUS: &str = "SCRAM-SHA-256-PLUS";
 const BARE: &str = "SCRAM-SHA-256";
 
-/// bob can prove his password, ann can only say hers.
+/// bob can prove his password, ann can only say hers. Who is not logged in may send one message a minute.
 fn started(by: &Authority) -> (Program, Ports) {
     let ports = Ports::free();
-    let text = configuration(&ports, free_port());
+    let text = configuration(&ports, free_port()) + "[limits]\nclient_messages = 1\n";
     let text = text.replace("[auth]\n", "[auth]\nscram = \"offer\"\n");
     let program = Program::start_with(&text, |folder| {
         prepare(folder, by);

@@ -196,8 +196,7 @@ impl connection::Desk for Desk {
         self.login = None;
         match self.check(credentials).await {
             Some(Found::Right(login)) => {
-                self.allowance.logged_in(&self.shared);
-                self.login = Some(login);
+                self.knows(login);
                 LoginAnswer::Accept
             }
             Some(Found::Challenge(challenge)) => LoginAnswer::Challenge(Challenge {
@@ -206,7 +205,7 @@ impl connection::Desk for Desk {
                 iterations: challenge.iterations,
             }),
             Some(Found::Proved(login, signature)) => {
-                self.login = Some(login);
+                self.knows(login);
                 LoginAnswer::Proved(signature)
             }
             Some(Found::Wrong) => LoginAnswer::Refuse(replies::BAD_LOGIN),
@@ -344,6 +343,12 @@ impl connection::Desk for Desk {
 }
 
 impl Desk {
+    /// Auth says who it is, by whatever mechanism he showed it.
+    fn knows(&mut self, login: Box<(Mailbox, Ticket)>) {
+        self.allowance.logged_in(&self.shared);
+        self.login = Some(login);
+    }
+
     fn now(&self) -> Time {
         Time::from_micros(self.shared.clock.now_micros())
     }
