@@ -22,6 +22,11 @@ const MAILBOXES: [&str; 5] = [
     "very.long.name+detail@a.b.c.d.example",
 ];
 
+/// One in their midst that not every server can be told of.
+const BEYOND_ASCII: &str = "j\u{f6}rg@example.org";
+/// Its place, of [`MAILBOXES`].
+const ITS_PLACE: usize = 1;
+
 /// Any octets from a next hop.
 pub fn run(data: &[u8]) {
     check(data, &|outcome| outcome);
@@ -39,6 +44,7 @@ type Mistake<'a> = &'a dyn Fn(Outcome) -> Outcome;
 
 /// What the session is like.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 struct Choices {
     dialect: Dialect,
     security: Security,
@@ -51,6 +57,8 @@ struct Choices {
     messages: usize,
     recipients: usize,
     octets: u64,
+    /// One of the mailboxes is beyond ASCII; with `eight_bit` the message's sender has said so.
+    beyond_ascii: bool,
     /// Replies that come while content is still being sent.
     early: usize,
 }
@@ -84,6 +92,7 @@ impl Choices {
             early: usize::from(first >> 6),
             recipients: 1 + usize::from(second & 7),
             octets: u64::from(second >> 3) * 8,
+            beyond_ascii: second >> 3 == 31,
         }
     }
 }
@@ -174,7 +183,11 @@ fn logged_in(story: &Story, server: &[u8]) {
 }
 
 fn message(choices: Choices) -> Message {
-    let forward_paths = MAILBOXES.iter().cycle().take(choices.recipients);
+    let mut mailboxes = MAILBOXES;
+    if choices.beyond_ascii {
+        mailboxes[ITS_PLACE] = BEYOND_ASCII;
+    }
+    let forward_paths = mailboxes.iter().cycle().take(choices.recipients);
     Message {
         reverse_path: ReversePath::parse("\"a b\"@example.net").expect("a constant"),
         forward_paths: forward_paths
@@ -182,7 +195,7 @@ fn message(choices: Choices) -> Message {
             .collect(),
         octets: choices.octets,
         eight_bit: choices.eight_bit,
-        smtputf8: false,
+        smtputf8: choices.beyond_ascii && choices.eight_bit,
         dsn: None,
     }
 }
@@ -312,7 +325,7 @@ impl Driver<'_> {
         for line in wire.split_inclusive(|b| *b == b'\n') {
             let line = line.strip_suffix(b"\r\n").expect("lines end in CRLF");
             assert!(line.len() + 2 <= COMMAND_LINE_OCTETS);
-            let text = String::from_utf8(line.to_vec()).expect("commands are ASCII");
+            let text = String::from_utf8(line.to_vec()).expect("commands are UTF-8");
             let smtp = text.replacen("LHLO", "EHLO", 1);
             let of_the_login =
                 smtp == "AUTH LOGIN" || ANSWERS.iter().any(|(_, said)| smtp.ends_with(said));

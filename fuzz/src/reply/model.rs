@@ -1,7 +1,7 @@
 //! A second reading of a session with a next hop, from its end: which reply answered which command, and what
 //! that means for each recipient (RFC 5321 §4.2, RFC 2033 §4.2).
 
-use super::{Choices, Story, harmless};
+use super::{Choices, ITS_PLACE, MAILBOXES, Story, harmless};
 use mail::{Cause, Outcome};
 use smtp::client::{Dialect, Security};
 
@@ -60,6 +60,7 @@ pub fn agree(story: &Story, server: &[u8], choices: Choices) {
         }
     }
     in_order(&story.sent, choices.security);
+    beyond_ascii(&story.sent, &server[..story.used]);
     let mut messages = messages.into_iter();
     for outcomes in &story.outcomes {
         assert_eq!(outcomes.len(), choices.recipients, "one each");
@@ -74,7 +75,13 @@ pub fn agree(story: &Story, server: &[u8], choices: Choices) {
             continue;
         }
         let said = messages.next().expect("the message was sent");
-        for (outcome, expected) in outcomes.iter().zip(expected(&said, choices)) {
+        let (unnamed, named): (Vec<_>, Vec<_>) = outcomes
+            .iter()
+            .enumerate()
+            .partition(|(place, outcome)| cannot_be_named(*place, outcome, choices));
+        let are_all = unnamed.is_empty() || unnamed.len() == named_beyond_ascii(choices);
+        assert!(are_all, "one server, one rule");
+        for ((_, outcome), expected) in named.iter().zip(expected(&said, named.len(), choices)) {
             let kind = kind(outcome);
             // A yes that came before all of the content was sent is none.
             let early = choices.early > 0 && expected == Kind::Delivered;
@@ -107,6 +114,38 @@ fn in_order(sent: &[String], security: Security) {
     }
 }
 
+/// What is beyond ASCII is said to a server that offered to take it, in a transaction that says so.
+fn beyond_ascii(sent: &[String], server: &[u8]) {
+    let mut said = false;
+    for command in sent {
+        if command.starts_with("MAIL") {
+            said = command.ends_with(" SMTPUTF8");
+        }
+        assert!(command.is_ascii() || said, "{sent:?}");
+        if said {
+            let offers = |word: &[u8]| {
+                let mut words = server.windows(word.len());
+                words.any(|there| there.eq_ignore_ascii_case(word))
+            };
+            assert!(offers(b"SMTPUTF8") && offers(b"8BITMIME"), "{sent:?}");
+        }
+    }
+}
+
+/// How many recipients are beyond ASCII.
+fn named_beyond_ascii(choices: Choices) -> usize {
+    let places = (0..choices.recipients).skip(ITS_PLACE);
+    places.step_by(MAILBOXES.len()).count()
+}
+
+/// The session found that the server cannot be told of this recipient, and did not say it.
+fn cannot_be_named(place: usize, outcome: &Outcome, choices: Choices) -> bool {
+    let is_it = choices.beyond_ascii && place % MAILBOXES.len() == ITS_PLACE;
+    let because =
+        |cause: &Cause| matches!(cause, Cause::Ours(status, _) if status.to_string() == "5.6.7");
+    is_it && matches!(outcome, Outcome::Failed(cause) if because(cause))
+}
+
 fn yes(code: Code) -> bool {
     code.is_some_and(|code| code / 100 == 2)
 }
@@ -119,9 +158,10 @@ fn no(code: Code) -> Kind {
     }
 }
 
-fn expected(said: &Said, choices: Choices) -> Vec<Kind> {
+/// Of so many recipients that could be named.
+fn expected(said: &Said, recipients: usize, choices: Choices) -> Vec<Kind> {
     let mut ends = said.ends.iter();
-    (0..choices.recipients)
+    (0..recipients)
         .map(|place| {
             if !yes(said.mail) {
                 return no(said.mail);
