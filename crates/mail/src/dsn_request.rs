@@ -201,10 +201,14 @@ impl OriginalRecipient {
             //# [RFC6531] and the DSN extension [RFC3461] MUST accept a UTF-8 address
             //# type in the ORCPT parameter including 8-bit UTF-8 characters.
             let (kind, address) = text.split_once(';')?;
-            let address = utf8_address::unitext_escaped(address)?;
-            let escaped = format!("{kind};{address}");
-            return Self::parse(&escaped).filter(|_| utf8_address::is_kind(kind));
+            let is_of_it = utf8_address::is_kind(kind);
+            let address = is_of_it.then(|| utf8_address::unitext_escaped(address))??;
+            return Self::parse_ascii(&format!("{kind};{address}"));
         }
+        Self::parse_ascii(text)
+    }
+
+    fn parse_ascii(text: &str) -> Option<Self> {
         if text.len() > ORCPT_OCTETS {
             return None;
         }
@@ -354,6 +358,11 @@ mod tests {
             "rfc822;+0A",
             "rfc822;+C3",
             "rfc822;+C2+85",
+            "ö;a",
+            "utf-8ö;a",
+            "rfc822;ö",
+            "UTF-8;ö\u{85}",
+            "utf-8;ö=",
             "x@y;z",
             &longer,
         ] {

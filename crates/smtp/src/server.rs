@@ -147,6 +147,9 @@ pub struct Session {
     /// Commands since mail was last taken, RCPT apart.
     idle: u32,
     transactions: u32,
+    /// As many RCPTs, and a DATA, may follow a MAIL that was refused without being errors: a client that pipelines had sent
+    /// them already (RFC 2920 §3.1).
+    in_vain: usize,
     logins_refused: u32,
     /// The service stops: the session ends when the content that is under way was answered.
     stopping: bool,
@@ -170,6 +173,7 @@ impl Session {
             errors: 0,
             idle: 0,
             transactions: 0,
+            in_vain: 0,
             logins_refused: 0,
             stopping: false,
             wake_at: now + limits::SERVER_COMMAND_WAIT,
@@ -319,7 +323,11 @@ impl Session {
                 self.state = State::LoggingIn(asking);
                 return self.answer_login(answer.into(), now);
             }
-            (State::Opening(_) | State::Committing(_) | State::Securing, Answer::Refuse(reply)) => {
+            (State::Opening(_), Answer::Refuse(reply)) => {
+                self.in_vain = self.parameters.recipients_max + 1;
+                (State::Ready, reply)
+            }
+            (State::Committing(_) | State::Securing, Answer::Refuse(reply)) => {
                 (State::Ready, reply)
             }
             // An answer that nobody asked for changes nothing.
@@ -421,6 +429,9 @@ impl Session {
             Command::Bdat { size_octets, .. } => size_octets > 0,
             _ => false,
         };
+        if !matches!(command, Command::Rcpt { .. } | Command::Data) {
+            self.in_vain = 0;
+        }
         self.idle += u32::from(!brings);
         if self.idle > limits::SESSION_IDLE_COMMANDS {
             return self.end(replies::TOO_IDLE);
@@ -498,6 +509,7 @@ impl Session {
             .size_octets
             .is_some_and(|size| size > self.parameters.content_octets_max)
         {
+            self.in_vain = self.parameters.recipients_max + 1;
             return self.say(replies::TOO_LARGE);
         }
         if self.transactions >= limits::SESSION_TRANSACTIONS {
@@ -523,7 +535,7 @@ impl Session {
             return self.fault(replies::BAD_PARAMETER);
         }
         let State::Open(transaction) = &mut self.state else {
-            return self.fault(self.out_of_order());
+            return self.comes_too_early();
         };
         if !is_ascii && !transaction.parameters.smtputf8 {
             return self.fault(replies::RECIPIENT_BEYOND_ASCII);
@@ -555,7 +567,9 @@ impl Session {
             }
             state => {
                 self.state = state;
-                return self.fault(self.out_of_order());
+                self.comes_too_early();
+                self.in_vain = 0;
+                return;
             }
         };
     }

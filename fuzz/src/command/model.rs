@@ -181,8 +181,9 @@ impl Model {
                 Logins::agree(wanted, code, closed);
             }
             self.logins.greeted |= self.last == Last::Hello && code == 250;
-            // Of chunks behind one that was refused it is no error.
-            let counts = !text.contains("the transaction failed");
+            // Of what comes behind a refusal in one go it is no error.
+            let counts = !text.contains("the transaction failed")
+                && !text.contains("the transaction was refused");
             self.faults += u32::from(matches!(code, 500..=504 | 530 | 535 | 555) && counts);
             if self.last == Last::Mail && code == 250 {
                 self.chunks.clear();

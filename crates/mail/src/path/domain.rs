@@ -58,6 +58,10 @@ impl Domain {
                 return Err(PathError::TooLong);
             }
         }
+        // No name of the world is one (RFC 1123 §2.1), and whoever connects would take it for the address itself.
+        if text.parse::<Ipv4Addr>().is_ok() {
+            return Err(PathError::Domain);
+        }
         Ok(Self::Name(text.to_ascii_lowercase().into()))
     }
 
@@ -164,6 +168,8 @@ mod tests {
             "\u{300}a.example",
             "é.",
             "a\u{200d}é.example",
+            "127.0.0.9",
+            "\u{ff11}27.0.0.9",
             "xn--zzzz\u{e9}.example",
         ] {
             assert_eq!(name(bad), "Domain", "{bad:?}");

@@ -1,9 +1,13 @@
 //! The part of a mailbox before the `@`, RFC 5321 §4.1.2 and RFC 6531 §3.3: read, written, and compared.
 
 use super::PathError;
-use crate::limits::LOCAL_PART_OCTETS;
+use crate::limits::{DOMAIN_OCTETS, LOCAL_PART_OCTETS, TEXT_LINE_OCTETS};
+use crate::utf8_address;
 use std::borrow::Cow;
 use std::fmt;
+
+/// Longest local-part beyond ASCII in the form that it has in a report: with the domain and the field's name it fits a line.
+const ESCAPED_OCTETS: usize = TEXT_LINE_OCTETS - DOMAIN_OCTETS - "Final-Recipient: utf-8; @".len();
 
 /// The part before the `@`, as it is meant: quotes and backslashes of its written form are gone.
 /// 1 to 255 octets of printable ASCII, blanks, and characters beyond ASCII that are fit to be shown; case is kept (RFC 5321
@@ -20,7 +24,15 @@ impl LocalPart {
         if text.is_empty() || !text.chars().all(|c| c == ' ' || is_graphic(c)) {
             return Err(PathError::LocalPart);
         }
-        Ok(Self(text.into()))
+        Self(text.into()).within_a_line()
+    }
+
+    /// Itself, if it can be reported on: in ASCII, with its domain, it is one line of a report (RFC 5322 §2.1.1).
+    fn within_a_line(self) -> Result<Self, PathError> {
+        if !self.0.is_ascii() && utf8_address::escaped(&self.to_string()).len() > ESCAPED_OCTETS {
+            return Err(PathError::TooLong);
+        }
+        Ok(self)
     }
 
     /// As it is meant.
@@ -50,9 +62,21 @@ pub fn folded(name: &str) -> Cow<'_, str> {
         };
     }
     let nfc = icu_normalizer::ComposingNormalizerBorrowed::new_nfc();
+    let lower: String = nfc.normalize(name).chars().flat_map(lower).collect();
     // What is in lower case may compose anew.
-    let lower = nfc.normalize(name).to_lowercase();
     Cow::Owned(nfc.normalize(&lower).into_owned())
+}
+
+/// A character in lower case, whatever stands beside it: that of its upper case, so that those of which there are several are
+/// one, such as `σ` and `ς`. Not where the upper case is ASCII, for a Turkish `ı` is no `i`, nor where it is more than one
+/// character, for `ß` is no `ss`.
+fn lower(c: char) -> impl Iterator<Item = char> {
+    let mut upper = c.to_uppercase();
+    let upper = match (upper.next(), upper.next()) {
+        (Some(upper), None) if c.is_ascii() || !upper.is_ascii() => upper,
+        _ => c,
+    };
+    upper.to_lowercase()
 }
 
 /// Whether a character may stand in a local-part, blanks of ASCII apart. RFC 6531 §3.3 has all beyond ASCII; we leave out what
@@ -111,7 +135,7 @@ pub(super) fn read_local_part(text: &str) -> Result<(LocalPart, &str), PathError
         if local_part.is_empty() || local_part.contains(odd) {
             return Err(PathError::LocalPart);
         }
-        return Ok((LocalPart(local_part.into()), rest));
+        return Ok((LocalPart(local_part.into()).within_a_line()?, rest));
     };
     let mut meant = String::new();
     let mut characters = quoted.char_indices();
@@ -146,8 +170,13 @@ mod tests {
             ("JÖRG", "j\u{f6}rg"),
             ("jo\u{308}rg", "j\u{f6}rg"),
             ("JO\u{308}RG", "j\u{f6}rg"),
-            ("Ὀδυσσεύς", "ὀδυσσεύς"),
+            ("Ὀδυσσεύς", "ὀδυσσεύσ"),
             ("用户", "用户"),
+            ("ΑΣ", "ασ"),
+            ("νίκος", "νίκοσ"),
+            ("\u{b5}", "\u{3bc}"),
+            ("Straẞe", "straße"),
+            ("kır", "kır"),
         ] {
             assert_eq!(super::folded(written), folded, "{written}");
             assert_eq!(super::folded(folded), folded, "{written}");
@@ -175,6 +204,13 @@ mod tests {
             let quoted = format!("\"{bad}\"@c.d");
             assert!(read_local_part(&quoted).is_err(), "{bad:?}");
         }
+        // What cannot be a line of a report.
+        for long in ["é".repeat(127), format!("é{}", "+".repeat(200))] {
+            assert_eq!(LocalPart::from_meant(&long), Err(PathError::TooLong));
+            let written = format!("{long}@c.d");
+            assert_eq!(read_local_part(&written), Err(PathError::TooLong));
+        }
+        assert!(LocalPart::from_meant(&"é".repeat(100)).is_ok());
         // A joiner is part of how some languages are written.
         assert!(LocalPart::from_meant("می\u{200c}خواهم").is_ok());
     }

@@ -57,6 +57,7 @@ fn what_is_no_mailbox_is_refused_for_its_reason() {
         ("a@[-:x]", Literal),
         ("a@[t:]", Literal),
         ("a@#2130706433", Domain),
+        ("a@127.0.0.9", Domain),
         ("\"a\"b@c.d", Domain),
     ] {
         assert_eq!(Mailbox::parse(text), Err(why), "{text}");

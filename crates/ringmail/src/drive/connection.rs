@@ -380,7 +380,7 @@ fn write_reply(reply: Reply, setting: &Setting, token: u64, out: &mut Vec<u8>) {
 /// Whether it is what an erring client is told: of RFC 5321 §4.2.1 the replies about syntax, unknown commands and their
 /// order, and 555. What is refused of a mail transaction in order is no error of the client's.
 fn is_error(reply: Reply) -> bool {
-    matches!(reply.code(), 500..=504 | 555)
+    matches!(reply.code(), 500..=504 | 555) && reply != replies::MAIL_REFUSED
         || [replies::NOT_SMTP, replies::TOO_MANY_ERRORS].contains(&reply)
 }
 

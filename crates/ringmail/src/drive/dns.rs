@@ -6,7 +6,7 @@ use crate::config::Config;
 use hickory_resolver::Hosts;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RData;
+use hickory_resolver::proto::rr::{Name, RData};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Resolver, TokioResolver};
 use std::io;
@@ -83,7 +83,7 @@ impl Dns {
     pub async fn mx(&self, domain: &str) -> Result<MxRecords, NoAnswer> {
         let answer = self
             .0
-            .mx_lookup(rooted(domain))
+            .mx_lookup(rooted(domain)?)
             .await
             .map_err(|e| reason(&e))?;
         let records = answer
@@ -103,16 +103,18 @@ impl Dns {
         }
         let answer = self
             .0
-            .lookup_ip(rooted(host))
+            .lookup_ip(rooted(host)?)
             .await
             .map_err(|e| reason(&e))?;
         Ok(answer.iter().take(ADDRESSES_MAX).collect())
     }
 }
 
-/// A name from its root: no search list of the system is tried.
-fn rooted(name: &str) -> String {
-    format!("{}.", name.trim_end_matches('.'))
+/// A name from its root: no search list of the system is tried. It is asked for as it is: what looks like an A-label and is
+/// none is a name that nobody has, and not one that cannot be asked for.
+fn rooted(name: &str) -> Result<Name, NoAnswer> {
+    let rooted = format!("{}.", name.trim_end_matches('.'));
+    Name::from_ascii(rooted).map_err(|_| NoAnswer::NotFound)
 }
 
 fn reason(error: &hickory_resolver::net::NetError) -> NoAnswer {
@@ -127,12 +129,19 @@ fn reason(error: &hickory_resolver::net::NetError) -> NoAnswer {
 mod tests {
     use super::*;
 
+    fn asked(name: &str) -> String {
+        rooted(name).expect("a name").to_ascii()
+    }
+
     /// RFC 5321 §5.1: no name is completed by what the system would try.
     #[test]
     fn a_name_is_asked_for_from_its_root() {
         for name in ["mx.a.test", "mx.a.test."] {
-            assert_eq!(rooted(name), "mx.a.test.");
+            assert_eq!(asked(name), "mx.a.test.");
         }
-        assert_eq!(rooted("mx"), "mx.");
+        assert_eq!(asked("mx"), "mx.");
+        for name in ["xn--a.test", "xn--0.test", "_dmarc.a.test"] {
+            assert_eq!(asked(name), format!("{name}."));
+        }
     }
 }

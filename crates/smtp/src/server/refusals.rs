@@ -5,6 +5,17 @@ use crate::command::CommandError;
 use mail::Reply;
 
 impl Session {
+    /// To RCPT and DATA where they may not stand. Behind a MAIL that was refused they are no errors of their own.
+    pub(super) fn comes_too_early(&mut self) {
+        match (&self.state, self.in_vain.checked_sub(1)) {
+            (State::Ready, Some(left)) => {
+                self.in_vain = left;
+                self.say(replies::MAIL_REFUSED);
+            }
+            _ => self.fault(self.out_of_order()),
+        }
+    }
+
     /// To RCPT and DATA where they may not stand.
     pub(super) fn out_of_order(&self) -> Reply {
         match self.state {

@@ -151,6 +151,8 @@ pub const NESTED_MAIL: Reply = permanent(503, 5, 1, "a transaction is open alrea
 pub const CHUNKS_FIRST: Reply = permanent(503, 5, 1, "say BDAT with LAST, or RSET, first");
 /// Anything of a transaction that failed with a chunk (RFC 3030 §2).
 pub const FAILED: Reply = permanent(503, 5, 1, "the transaction failed, say RSET");
+/// RCPT or DATA behind a MAIL that was refused.
+pub const MAIL_REFUSED: Reply = permanent(503, 5, 1, "the transaction was refused");
 /// STARTTLS where TLS is spoken already.
 pub const TLS_ALREADY: Reply = permanent(503, 5, 1, "TLS is spoken already");
 /// Something stands behind STARTTLS that cannot be part of a handshake: no reply was awaited, or somebody put it there.

@@ -261,3 +261,26 @@ fn nothing_behind_a_chunk_of_no_size_or_a_request_of_another_protocol_is_obeyed(
         }
     }
 }
+
+/// RFC 2920 §3.1: who pipelines has sent RCPT and DATA before it knows what became of MAIL.
+#[test]
+fn what_a_client_pipelined_behind_a_mail_that_is_refused_is_no_error_of_its() {
+    let batch = |recipients| {
+        let rcpt = "RCPT TO:<a@b.c>\r\n".repeat(recipients);
+        format!("MAIL FROM:<a@b.c> SIZE=999\r\n{rcpt}DATA\r\n")
+    };
+    let (said, _) = talk(format!("EHLO x\r\n{}", batch(3).repeat(9)).as_bytes(), 64);
+    assert!(!said.contains("(closed)"), "{said}");
+    let refused = "503 5.5.1 the transaction was refused\r\n";
+    assert_eq!(said.matches(refused).count(), 9 * 4);
+    // More than a transaction may have, and what comes behind DATA, are errors.
+    for more in [
+        batch(9),
+        batch(3) + &"DATA\r\n".repeat(6),
+        batch(1) + "NOOP\r\n" + &"RCPT TO:<a@b.c>\r\n".repeat(6),
+    ] {
+        let (said, _) = talk(format!("EHLO x\r\n{more}").as_bytes(), 64);
+        assert!(said.ends_with("(closed)\r\n"), "{said}");
+        assert!(said.contains("503 5.5.1 say MAIL first\r\n"));
+    }
+}

@@ -21,7 +21,7 @@ was one, the state says so.";
 /// How each state is reached.
 type Reach = (&'static str, fn(&mut Desk));
 
-const STATES: [Reach; 43] = [
+const STATES: [Reach; 44] = [
     ("connecting", |_| {}),
     ("unwanted", |d| d.answer(Answer::Refuse(NEVER))),
     ("greeted", Desk::greeted),
@@ -30,6 +30,10 @@ const STATES: [Reach; 43] = [
         d.hear("HELO c.test");
     }),
     ("ready (EHLO)", Desk::ready),
+    ("ready, MAIL refused", |d| {
+        d.ready();
+        d.hear("MAIL FROM:<> SIZE=2001");
+    }),
     ("opening", |d| {
         d.ready();
         d.hear("MAIL FROM:<a@b.c>");
@@ -318,6 +322,7 @@ impl Desk {
         let name = match &session.state {
             State::Connecting => "connecting".to_owned(),
             State::Unwanted => "unwanted".to_owned(),
+            State::Ready if session.in_vain > 0 => "ready, MAIL refused".to_owned(),
             State::Ready => hello.to_owned(),
             State::Opening(_) => "opening".to_owned(),
             State::Open(transaction) => {
