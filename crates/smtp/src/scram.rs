@@ -210,7 +210,7 @@ impl Proof {
 }
 
 /// `saslname`, with `=2C` for a comma and `=3D` for an equals sign; with another `=` it is none (RFC 5802 §5.1). It is not
-/// prepared as RFC 4013 has it: names of ASCII are the same before and after, and there are no others.
+/// prepared as RFC 4013 has it: whoever looks for it folds it, as all names of ours are (docs/adr/0041).
 fn name_of(written: &str) -> Option<Box<str>> {
     let mut parts = written.split('=');
     let mut name = parts.next()?.to_owned();

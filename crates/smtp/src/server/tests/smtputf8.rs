@@ -80,6 +80,7 @@ fn smtputf8_has_no_value_is_said_once_and_brings_nothing_else_beyond_ascii() {
         ("EXPN jörg SMTPUTF8", "502 5.5.1 "),
         ("MAIL FROM:<a@b.c> SMTPUTF8", "250 "),
         ("RCPT TO:<a@b.c> ORCPT=rfc822;ö@b.c", "501 5.5.4 "),
+        ("RCPT TO:<a@b.c> ORCPT=ö;a", "501 5.5.4 "),
         ("RCPT TO:<a@b.c> ORCPT=utf-8;ö\u{85}@b.c", "501 5.5.4 "),
         ("RCPT TO:<a\u{2028}@b.c>", "501 5.1.3 "),
     ] {
