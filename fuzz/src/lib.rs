@@ -78,7 +78,11 @@ pub const TARGETS: [Target; 8] = [
         run: path::run,
         planted: path::planted,
         mistake: "a backslash in a quoted local-part is written without its own",
-        room: &["crates/mail/src/path.rs"],
+        room: &[
+            "crates/mail/src/path.rs",
+            "crates/mail/src/path",
+            "crates/mail/src/utf8_address.rs",
+        ],
     },
     Target {
         name: "record",

@@ -2,7 +2,7 @@
 //! angle brackets as one path, and travels in a record.
 
 use mail::path::split_brackets;
-use mail::{Domain, ForwardPath, LocalPart, Mailbox, ReversePath, limits};
+use mail::{Domain, ForwardPath, LocalPart, Mailbox, OriginalRecipient, ReversePath, limits};
 use std::fmt::{Debug, Display};
 
 /// Writes a path as it would be sent.
@@ -23,6 +23,7 @@ fn check(data: &[u8], print: Print) {
         return;
     };
     brackets(text);
+    original(text);
     if let Ok(local_part) = LocalPart::from_meant(text) {
         assert_eq!(local_part.as_str(), text);
         let folded = local_part.folded();
@@ -42,10 +43,12 @@ fn check(data: &[u8], print: Print) {
     if let Ok(mailbox) = Mailbox::parse(text) {
         holds(&mailbox, Mailbox::parse, print);
         in_bounds(&mailbox);
+        folds(&mailbox);
     }
     match ReversePath::parse(text) {
         Ok(path) => {
             assert_eq!(path.is_null(), text.is_empty());
+            assert!(path.is_ascii() || !path.is_null());
             holds(&path, ReversePath::parse, print);
         }
         Err(why) => assert!(!why.to_string().is_empty()),
@@ -82,6 +85,29 @@ where
     let record = postcard::to_stdvec(path).expect("a path is a text");
     let read: T = postcard::from_bytes(&record).expect("a record of ours");
     assert_eq!(&read, path);
+}
+
+/// What a sender may call his recipient is kept, and told, in ASCII.
+fn original(text: &str) {
+    if let Some(original) = OriginalRecipient::parse(text) {
+        let (kind, address) = original.decoded();
+        let plain = |text: &str| text.bytes().all(|b| (b' '..=b'~').contains(&b));
+        assert!(plain(original.as_str()) && plain(kind) && plain(&address));
+        assert_eq!(
+            OriginalRecipient::parse(original.as_str()).as_ref(),
+            Some(&original)
+        );
+    }
+}
+
+/// What is compared is a mailbox too, and the same however often it is folded.
+fn folds(mailbox: &Mailbox) {
+    let folded = mailbox.folded();
+    in_bounds(&folded);
+    assert_eq!(folded.folded(), folded);
+    assert_eq!(mailbox.is_ascii(), mailbox.to_string().is_ascii());
+    let path = ReversePath::Mailbox(mailbox.clone());
+    assert_eq!(path.is_ascii(), mailbox.is_ascii());
 }
 
 fn in_bounds(mailbox: &Mailbox) {

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 
 /// Most octets of a name that HELO or EHLO gave, RFC 5321 §4.5.3.1.2.
 const HELLO_OCTETS: usize = 255;
+/// Most octets of a suite's name; the longest in the registry has fewer than fifty.
+const SUITE_OCTETS: usize = 64;
 
 /// What a session knows of where a message comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct Received {
     pub extended: bool,
     /// Whether it came under TLS, RFC 3848.
     pub secure: bool,
+    /// Under which suite, by its name in IANA's registry: letters, digits and `_`; any other is not written.
+    pub suite: Box<str>,
     /// Whether the client said SMTPUTF8, RFC 6531 §3.7.3.
     pub smtputf8: bool,
     /// The mailbox of who was logged in. It is not written, and neither is the client then. Boxed, for most have none.
@@ -33,6 +37,7 @@ impl Received {
     pub fn field(&self, queue_id: QueueId, arrival: Time) -> String {
         let by = Harmless(&self.by);
         let with = self.with();
+        let tls = Suite(if self.secure { &self.suite } else { "" });
         let date = arrival.date();
         if self.login.is_some() {
             //= https://www.rfc-editor.org/rfc/rfc5321#section-4.4
@@ -42,7 +47,7 @@ impl Received {
             //# SHOULD contain both (1) the name of the source host as presented
             //# in the EHLO command and (2) an address literal containing the IP
             //# address of the source, determined from the TCP connection.
-            return format!("Received: by {by} with {with} id {queue_id};\r\n\t{date}\r\n");
+            return format!("Received: by {by} with {with} id {queue_id}{tls};\r\n\t{date}\r\n");
         }
         let literal = match self.peer {
             IpAddr::V4(address) => format!("[{address}]"),
@@ -50,7 +55,7 @@ impl Received {
         };
         let hello = Harmless(&self.hello);
         format!(
-            "Received: from {hello} ({literal})\r\n\tby {by} with {with} id {queue_id};\r\n\t{date}\r\n"
+            "Received: from {hello} ({literal})\r\n\tby {by} with {with} id {queue_id}{tls};\r\n\t{date}\r\n"
         )
     }
 
@@ -68,6 +73,24 @@ impl Received {
             (true, true, false) => "UTF8SMTPS",
             (true, true, true) => "UTF8SMTPSA",
         }
+    }
+}
+
+/// Writes the clause of a suite, RFC 8314 §4.3; nothing where it has no name that could stand there.
+//= https://www.rfc-editor.org/rfc/rfc8314#section-4.3
+//# This clause SHOULD be included whenever a Submission
+//# server generates a Received header field for a message received via
+//# TLS.
+struct Suite<'a>(&'a str);
+
+impl fmt::Display for Suite<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let begins = self.0.starts_with(|c: char| c.is_ascii_alphabetic());
+        if begins && self.0.len() <= SUITE_OCTETS && self.0.bytes().all(fits) {
+            write!(f, " tls {}", self.0)?;
+        }
+        Ok(())
     }
 }
 
@@ -101,6 +124,7 @@ mod tests {
             by: "mx.test".into(),
             extended,
             secure,
+            suite: "TLS_AES_256_GCM_SHA384".into(),
             smtputf8: false,
             login: login.map(|mailbox| Box::new(Mailbox::parse(mailbox).unwrap())),
         }
@@ -118,8 +142,18 @@ mod tests {
     fn the_field_of_a_user_of_ours_does_not_say_who_came_and_whence() {
         assert_eq!(
             field(true, true, Some("ann@c.test")),
-            "Received: by mx.test with ESMTPSA id 0000000000001;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
+            "Received: by mx.test with ESMTPSA id 0000000000001 tls TLS_AES_256_GCM_SHA384;\r\n\tThu, 1 Jan 1970 00:00:00 +0000\r\n"
         );
+    }
+
+    #[test]
+    fn a_suite_without_a_name_that_could_stand_there_is_not_written() {
+        for odd in ["", "TLS 1", "X;\r\nY: z", "1TLS", &"T".repeat(65)] {
+            let mut received = received(true, true, None);
+            received.suite = odd.into();
+            let field = received.field(QueueId::from_u64(1), Time::from_secs(0));
+            assert!(field.contains(" id 0000000000001;\r\n\t"), "{field}");
+        }
     }
 
     #[test]

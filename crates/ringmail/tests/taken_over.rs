@@ -173,6 +173,7 @@ impl Smtpd {
                 by: "mx.home.test".into(),
                 extended: true,
                 secure: false,
+                suite: "".into(),
                 smtputf8: false,
                 login: None,
             },

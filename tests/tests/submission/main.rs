@@ -117,6 +117,7 @@ fn who_logs_in_sends_to_anybody_at_both_doors() {
             assert!(message.contains(field), "{field}: {message}");
         }
         assert!(message.contains(" with ESMTPSA id "), "{message}");
+        assert!(message.contains(" tls TLS_AES_"), "{message}");
         for told in ["secret@", "Bcc", "client.test", "127.0.0.1"] {
             assert!(!message.contains(told), "{told}: {message}");
         }

@@ -109,9 +109,14 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// What a handshake agreed on, for the log.
+/// What a handshake agreed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agreed(String);
+pub struct Agreed {
+    /// Version, suite and group, for the log.
+    words: String,
+    /// The suite alone.
+    suite: String,
+}
 
 impl Agreed {
     fn of(connection: &CommonState) -> Self {
@@ -121,13 +126,22 @@ impl Agreed {
         let group = connection.negotiated_key_exchange_group();
         let group = group.and_then(|group| group.name().as_str());
         let words = [version, suite, group].into_iter().flatten();
-        Self(words.collect::<Vec<_>>().join(":"))
+        Self {
+            words: words.collect::<Vec<_>>().join(":"),
+            // The library says which suites are of TLS 1.3; the registry does not.
+            suite: suite.unwrap_or_default().replacen("TLS13_", "TLS_", 1),
+        }
+    }
+
+    /// The suite, by its name in IANA's registry; empty where it has none.
+    pub fn suite(&self) -> &str {
+        &self.suite
     }
 }
 
 impl fmt::Display for Agreed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.words)
     }
 }
 

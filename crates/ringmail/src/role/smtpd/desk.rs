@@ -490,6 +490,7 @@ impl Desk {
                 by: (*self.settings.hostname).into(),
                 extended: session.hello().is_some_and(|h| h.extended),
                 secure: session.is_secure(),
+                suite: self.agreed.as_ref().map_or("", Agreed::suite).into(),
                 smtputf8: transaction.parameters.smtputf8,
                 login: self.login.as_ref().map(|login| Box::new(login.0.clone())),
             },

@@ -68,6 +68,7 @@ fn accept(token: u64, recipients: Vec<Recipient>, seal: Seal, body: Option<Body>
         by: "mx.a.test".into(),
         extended: true,
         secure: false,
+        suite: "".into(),
         smtputf8: false,
         login: None,
     };
