@@ -1,6 +1,7 @@
 //! What a submission server mends in a message of one of its own users, RFC 6409 §8: the fields that every message has
 //! (RFC 5322 §3.6) are put where they are missing, and Bcc, which is for the writer's program alone, goes, and so does
-//! Return-Path, which is for the last server to write (RFC 5321 §4.4). All else passes as it came, and so does the whole message where a signature stands in it.
+//! Return-Path, which is for the last server to write (RFC 5321 §4.4). All else passes as it came, and so does the whole
+//! message where a signature stands in it.
 //!
 //! Of a header section that is not well-formed this is made. Where content does not begin with a field it has no header
 //! section: the made fields and an empty line are put before it. A line further on that is no field ends the section,

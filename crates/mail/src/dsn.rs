@@ -311,13 +311,17 @@ fn begins_in_utf8(octets: &[u8]) -> bool {
     )
 }
 
-/// Where a line is cut so that it is not too long, and no character of UTF-8 is cut.
+/// Where a line is cut so that it is not too long, and no character of UTF-8 is cut. What is no UTF-8 is cut anywhere.
 fn cut_at(line: &[u8]) -> usize {
-    let mut end = line.len().min(LINE_OCTETS);
-    while end < line.len() && end > 0 && line[end] & 0b1100_0000 == 0b1000_0000 {
-        end -= 1;
+    if line.len() <= LINE_OCTETS {
+        return line.len();
     }
-    end
+    // A character has four octets at most, and its first is none that goes on.
+    let begins = |end: &usize| line[*end] & 0b1100_0000 != 0b1000_0000;
+    (LINE_OCTETS - 3..=LINE_OCTETS)
+        .rev()
+        .find(begins)
+        .unwrap_or(LINE_OCTETS)
 }
 
 /// An address with its type, as a field of message/delivery-status can have it.

@@ -2,7 +2,7 @@
 
 use crate::parameters::{Alias, Aliases, DomainRule, Parameters, Target, Users};
 use crate::{Origin, Rule};
-use mail::{Domain, LocalPart, Mailbox, Route};
+use mail::{Domain, Mailbox, Route};
 
 /// Most mailboxes that one forward-path may stand for.
 pub const EXPANSION: usize = 1000;
@@ -47,11 +47,6 @@ enum Found<'a> {
     Home,
     Anybody,
     Nobody,
-}
-
-/// The name as it is compared: see [`mail::folded`].
-pub fn fold(name: &LocalPart) -> String {
-    name.folded()
 }
 
 /// The name before the first separator, where there is one and something stands before it.
@@ -110,7 +105,7 @@ impl Parameters {
     /// What a name is; the order is the documentation: alias, user, the same without detail, postmaster,
     /// catch-all, anybody.
     fn look_up(&self, mailbox: &Mailbox) -> Found<'_> {
-        let name = fold(&mailbox.local_part);
+        let name = mailbox.local_part.folded();
         let base = without_detail(&name, self.separators(&mailbox.domain));
         let Some(domain) = self.domains.get(&mailbox.domain) else {
             return self.look_up_outside(mailbox, &name, base);
@@ -209,7 +204,7 @@ impl Walk<'_, '_> {
             (self.note)("aliases lead too far".into(), None);
             return Err(Fault::TooDeep);
         }
-        let name = fold(&mailbox.local_part);
+        let name = mailbox.local_part.folded();
         let met =
             |(folded, met): &(String, Mailbox)| *folded == name && met.domain == mailbox.domain;
         if let Some(place) = self.path.iter().position(met) {
@@ -307,7 +302,7 @@ impl Parameters {
             Target::Name(name) => {
                 let domain = if !global {
                     domain
-                } else if self.aliases.contains_key(fold(name).as_str()) {
+                } else if self.aliases.contains_key(name.folded().as_str()) {
                     &self.hostname
                 } else {
                     self.home()

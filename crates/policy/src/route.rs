@@ -6,7 +6,7 @@ mod tls;
 pub use ourselves::{Onward, Ourselves};
 pub use tls::Tls;
 
-use crate::address::{fold, without_detail};
+use crate::address::without_detail;
 use crate::{Deliver, Parameters, Policy, Users};
 use mail::{Class, Destination, Domain, Mailbox, Route, Status};
 
@@ -30,7 +30,7 @@ impl Parameters {
     /// See [`Policy::route`].
     pub fn route(&self, mailbox: &Mailbox) -> Route {
         let domain = &mailbox.domain;
-        let name = fold(&mailbox.local_part);
+        let name = mailbox.local_part.folded();
         let base = without_detail(&name, self.separators(domain)).unwrap_or(&name);
         if let Some(rule) = self.domains.get(domain) {
             let listed =

@@ -3,7 +3,7 @@
 //! His own are the null one, his mailbox with its sub-addresses, and every alias that leads to him. What else he may
 //! use the configuration grants him. What a catch-all takes is nobody's: to get it is not to be everybody.
 
-use crate::address::{Expansion, fold, without_detail};
+use crate::address::{Expansion, without_detail};
 use crate::parameters::Parameters;
 use crate::{Origin, Rule};
 use mail::{Domain, Mailbox, ReversePath};
@@ -107,7 +107,7 @@ impl Parameters {
         if address.domain != whose.domain {
             return false;
         }
-        let (name, whose) = (fold(&address.local_part), fold(&whose.local_part));
+        let (name, whose) = (address.local_part.folded(), whose.local_part.folded());
         name == whose || (self.is_ours(&address.domain) && self.base(&name, address) == whose)
     }
 

@@ -243,3 +243,23 @@ fn what_is_utf_8_by_right_comes_back_in_seven_bits() {
     let text = beyond_ascii("x@y.z", None, Returned::Header(b"Subject: \xc3\xa4\xc3"));
     assert!(text.contains("Content-Type: message/global-headers\r\n"));
 }
+
+#[test]
+fn a_line_that_is_too_long_is_cut_and_never_lost() {
+    for (line, at) in [
+        (b"x".repeat(LINE_OCTETS), LINE_OCTETS),
+        (b"x".repeat(LINE_OCTETS + 1), LINE_OCTETS),
+        (
+            [b"x".repeat(LINE_OCTETS - 1), "ä".into()].concat(),
+            LINE_OCTETS - 1,
+        ),
+        (
+            [b"x".repeat(LINE_OCTETS - 3), "\u{1f600}".into()].concat(),
+            LINE_OCTETS - 3,
+        ),
+        // Octets of another charset, of which none begins a character of UTF-8.
+        (b"\xa4".repeat(2 * LINE_OCTETS), LINE_OCTETS),
+    ] {
+        assert_eq!(cut_at(&line), at);
+    }
+}

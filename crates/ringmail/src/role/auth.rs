@@ -207,8 +207,11 @@ impl Auth {
             ..
         } = question;
         let (now, mut failures) = (Instant::now(), self.failures.borrow_mut());
-        // One name in whatever case, here too.
-        let user = mail::folded(user).into_owned();
+        // One name however it is written, here too.
+        let user = Mailbox::parse(user).map_or_else(
+            |_| mail::folded(user).into_owned(),
+            |mailbox| mailbox.folded().to_string(),
+        );
         let why = match checked {
             passwords::Checked::Right(login) => Ok(login),
             passwords::Checked::Wrong => Err(Why::Wrong),

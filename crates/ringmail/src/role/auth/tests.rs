@@ -109,6 +109,8 @@ async fn who_guesses_hears_later_in_the_end_and_who_was_right_before_does_not() 
         }
         let right = found(&ask, &mut answers, "ann@a.test", b"right").await;
         assert!(matches!(right, Found::Right(_)), "{right:?}");
+        let right = found(&ask, &mut answers, "\"ANN\"@A.TEST", b"right").await;
+        assert!(matches!(right, Found::Right(_)), "one name: {right:?}");
         // What is wrong has the answer of its network.
         let wrong = found(&ask, &mut answers, "ann@a.test", b"guess").await;
         assert_eq!(wrong, Found::Later);
